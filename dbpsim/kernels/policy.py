@@ -1,0 +1,22 @@
+"""How every kernel is compiled: the project's floating-point and threading policy, in one place.
+
+Kernels are strict IEEE arithmetic (``fastmath`` off): the central claim of the project, that a unit
+Euler step reproduces backpropagation bit for bit, is a statement about rounding, and reassociation
+would break it.  ``error_model="numpy"`` lets a division by zero give inf or nan, which the solver
+detects and reports with the stage's name, instead of an exception from inside a thread.
+``nogil=True`` lets a worker answer its scheduler while it computes.
+
+A kernel whose numbers are compared to a tolerance, never bit for bit, may ask for relaxed arithmetic
+by name (`kernel_reassociating`); the gain it brings is written beside the request.
+"""
+
+from numba import njit
+
+kernel = njit(cache=True, nogil=True, error_model="numpy")
+parallel_kernel = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
+kernel_reassociating = njit(
+    cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
+)
+parallel_kernel_reassociating = njit(
+    cache=True, nogil=True, error_model="numpy", parallel=True, fastmath={"reassoc", "contract", "nsz"}
+)
