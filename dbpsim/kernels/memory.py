@@ -9,6 +9,7 @@ There is nothing to release by hand and no way to see another array's data chang
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections import defaultdict
 
@@ -63,8 +64,9 @@ def empty(shape: int | tuple[int, ...], dtype: np.typing.DTypeLike) -> np.ndarra
         raw = np.empty(size + _ALIGNMENT, np.uint8)
         start = -raw.ctypes.data % _ALIGNMENT
         block = np.frombuffer(memoryview(raw)[start : start + size], np.uint8)
-    # The memoryview stops numpy from shortening the chain of bases, which would skip the lease.
-    return np.ndarray(shape, dtype, buffer=memoryview(block.view(_Lease)))
+    # numpy shortens chains of arrays that look at each other's memory and would skip the lease; ctypes' buffer stops it.
+    held = (ctypes.c_char * size).from_buffer(block.view(_Lease))
+    return np.frombuffer(held, dtype).reshape(shape)
 
 
 def release() -> int:
