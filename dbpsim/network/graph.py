@@ -188,6 +188,11 @@ class Network:
         return self.stages[-1].name
 
     @property
+    def activity(self) -> Any:
+        """What the hardware has done so far: None here, an `Activity` on a chip."""
+        return None
+
+    @property
     def weight_stages(self) -> list[Stage]:
         """The stages that have a weight layer."""
         return [stage for stage in self.stages if stage.weight_layer is not None]
