@@ -1,0 +1,1 @@
+"""Training on real images: datasets, augmentation, optimisers, the loop and its checkpoints."""
