@@ -1,0 +1,76 @@
+"""Converters between numbers and volts or amperes.
+
+A converter of b bits gives 2^b - 1 codes, -L..L with L = 2^(b-1) - 1, zero among them.  What its full scale
+stands for is the question: stress is a thousand times smaller than activity, and an 8-bit ADC whose range is set by
+the activity reads it as exact zeros.  So the transposed read always sets its ranges itself, sample by sample.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BeforeValidator, model_validator
+
+from dbpsim.devices.schema import Positive, Section
+from dbpsim.kernels.readout import digitise
+
+
+def _bits(value: object) -> object:
+    if value == "none" or (isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= 16):
+        return value
+    raise ValueError("accepted: an integer from 2 to 16, or 'none'")
+
+
+class Converter(Section):
+    """A converter's resolution and range.
+
+    ``range="sample"`` sets the range of each sample and read to its largest magnitude (range management);
+    ``range="fixed"`` keeps it at `limit` in forward reads: for the DAC in units of the activation, for the ADC as
+    a share of a column's full scale (all rows of the tile at full input and full weight).
+    """
+
+    bits: Annotated[int | Literal["none"], BeforeValidator(_bits)] = 8
+    range: Literal["sample", "fixed"] = "sample"
+    limit: Positive | None = None
+
+    @model_validator(mode="after")
+    def _limited(self) -> Converter:
+        if (self.range == "fixed") != (self.limit is not None):
+            raise ValueError("a fixed range needs limit, and only a fixed range has one")
+        return self
+
+    @property
+    def levels(self) -> int:
+        """Codes on each side of zero; 0 without a converter."""
+        return 0 if self.bits == "none" else 2 ** (self.bits - 1) - 1
+
+
+NO_CONVERTER = Converter(bits="none")
+
+
+def drive(a: np.ndarray, dac: Converter, *, managed: bool) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return (what the DAC makes of `a`, the full scale of each sample, how many values were clipped).
+
+    Parameters
+    ----------
+    a : array, shape (samples, values)
+    dac : Converter
+    managed : bool
+        Set the range by the sample whatever `dac` says (transposed reads).
+    """
+    limit = 0.0 if managed or dac.limit is None else dac.limit
+    return digitise(a, limit, dac.levels)
+
+
+def sense_limit(adc: Converter, dac: Converter, rows: int, w_max: float, *, managed: bool) -> float:
+    """Return the ADC's full scale in units of the product, or 0 for each sample's own.
+
+    Examples
+    --------
+    >>> sense_limit(Converter(range="fixed", limit=0.1), Converter(range="fixed", limit=2.0), 256, 0.5, managed=False)
+    25.6
+    """
+    if managed or adc.limit is None or dac.limit is None:
+        return 0.0
+    return adc.limit * rows * w_max * dac.limit

@@ -1,0 +1,164 @@
+"""The hardware file: device, tile, converters, links and clock of a chip.
+
+A preset, a TOML file or a `Hardware` object says what a chip is made of.  ``links = "digital"`` puts a converter
+in front of and behind every array and adds partial sums as numbers; ``links = "analog"`` joins arrays and
+neurons by wires, as dyadic hardware allows, and adds the currents of stacked tiles on one line.
+
+The clock: a neuron of time constant tau that is held for a period T moves by eta = 1 - exp(-T / tau) of
+the way to its target, so a period is an Euler step (theory.md, fact 2).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from dbpsim.crossbar.converters import NO_CONVERTER, Converter
+from dbpsim.devices.library import is_path, load_device, read_toml, validated
+from dbpsim.devices.schema import Device, Positive, Section, suggestion
+
+_PRESETS = Path(__file__).with_name("presets")
+
+
+def _device(value: object) -> object:
+    return load_device(value) if isinstance(value, str | os.PathLike) else value
+
+
+class Tile(Section):
+    """One array: `rows` inputs times `columns` outputs, each crossing a pair of cells."""
+
+    rows: int = Field(default=256, ge=1)
+    columns: int = Field(default=256, ge=1)
+    source: str = ""
+
+
+class Read(Section):
+    """Voltage of a full-scale input."""
+
+    v_read_V: Positive = 0.2
+    source: str = ""
+
+
+class Clock(Section):
+    """Length of one settled read and time constant of a neuron."""
+
+    period_s: Positive = 1e-7
+    tau_s: Positive = 1e-8
+    source: str = ""
+
+    @property
+    def eta(self) -> float:
+        """Euler step that a period amounts to."""
+        return -math.expm1(-self.period_s / self.tau_s)
+
+
+class WeightMapping(Section):
+    """Weights onto conductances: the largest weight, times `headroom`, fills the window."""
+
+    headroom: float = Field(default=1.0, ge=1.0, le=100.0)
+
+
+class Effects(Section):
+    """Switches, one an effect, for taking a chip's imperfections apart."""
+
+    programming_error: bool = True
+    read_noise: bool = True
+    update_noise: bool = True
+
+
+class Hardware(Section):
+    """What a chip is made of.
+
+    Examples
+    --------
+    >>> pcm = load_hardware("pcm")
+    >>> pcm.adc.bits, pcm.device.family, pcm.tile.rows
+    (8, 'PCM', 256)
+    >>> load_hardware("pcm", {"adc.bits": 6, "effects.read_noise": False}).adc.levels
+    31
+    """
+
+    name: str
+    device: Annotated[Device, BeforeValidator(_device)]
+    links: Literal["analog", "digital"] = "analog"
+    tile: Tile = Tile()
+    read: Read = Read()
+    clock: Clock = Clock()
+    dac: Converter = NO_CONVERTER
+    adc: Converter = NO_CONVERTER
+    mapping: WeightMapping = WeightMapping()
+    effects: Effects = Effects()
+
+    @model_validator(mode="after")
+    def _links(self) -> Hardware:
+        if self.links == "analog" and (self.dac.levels or self.adc.levels):
+            raise ValueError('links = "analog" has no converters between layers: drop dac and adc, or set links = "digital"')
+        if self.adc.range == "fixed" and self.dac.range != "fixed":
+            raise ValueError("a fixed adc range is a share of full scale, which needs a fixed dac range")
+        return self
+
+    @property
+    def noisy(self) -> bool:
+        """Whether two reads of one input may differ."""
+        return self.effects.read_noise and self.device.read_noise is not None
+
+
+def _changed(data: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    data = dict(data)
+    for key, value in changes.items():
+        first, _, rest = key.partition(".")
+        if rest and not isinstance(data.get(first, {}), dict):
+            raise ValueError(f"{key}: {first} is not a table here")
+        data[first] = _changed(data.get(first, {}), {rest: value}) if rest else value
+    return data
+
+
+def load_hardware(
+    spec: str | os.PathLike[str] | Hardware, changes: Mapping[str, Any] | None = None
+) -> Hardware:
+    """Return the hardware called `spec`, or read from the file `spec`, with `changes` made to it.
+
+    Parameters
+    ----------
+    spec : str, path or Hardware
+        A preset (``"ideal"``, ``"pcm"``, ``"ecram"``) or the path of a TOML file.  A file's `device` is a
+        name in the library, or a path seen from that file, or a table.
+    changes : mapping, optional
+        Dotted keys and new values: ``{"adc.bits": 6, "device.read_noise.q_scale": 0.01}``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such hardware or it is not valid; names file, key, what was found and what is accepted.
+    """
+    if isinstance(spec, Hardware):
+        if not changes:
+            return spec
+        return validated(Hardware, _changed(spec.model_dump(), changes), f"hardware {spec.name!r}")
+    if is_path(spec):
+        path = Path(spec)
+    else:
+        path = _PRESETS / f"{spec}.toml"
+        names = [p.stem for p in sorted(_PRESETS.glob("*.toml"))]
+        if str(spec) not in names:
+            raise ValueError(
+                f"hardware {spec!r}: no such preset{suggestion(str(spec), names)} "
+                f"Accepted: {', '.join(names)}, or the path of a .toml file."
+            )
+    data = read_toml(path)
+    if isinstance(data.get("device"), str) and is_path(data["device"]):
+        data["device"] = path.parent / data["device"]
+    changes = changes or {}
+    if any(key.startswith("device.") for key in changes) and not isinstance(data.get("device"), dict):
+        data["device"] = load_device(data.get("device", "")).model_dump()
+    return validated(Hardware, _changed(data, changes), str(path))
+
+
+def list_hardware() -> list[Hardware]:
+    """Return the presets, by name."""
+    return [load_hardware(path) for path in sorted(_PRESETS.glob("*.toml"))]

@@ -1,0 +1,260 @@
+"""Weight operators on crossbars: the analog side of the seam in `dbpsim.network.operators`.
+
+    forward(a)      W a      inputs on rows, currents from columns
+    transpose(d)    W^T d    the same cells: inputs on columns, currents from rows
+    outer(d, a)     dC/dW    digital in this version, from the digital d and a
+    write(weight)   pulses for what has changed by a device's step or more
+
+A convolution reads its im2col matrix once a position; the transposed reads of overlapping positions are added
+where they meet (`fold`).  Each read has its own random numbers, named by (seed, name, direction, count of reads),
+and the counts are part of `state`, so a resumed run goes on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dbpsim.crossbar.activity import Counts, StageActivity
+from dbpsim.crossbar.converters import drive
+from dbpsim.crossbar.hardware import Hardware
+from dbpsim.crossbar.mapping import tile_count
+from dbpsim.crossbar.tiles import TiledMatrix
+from dbpsim.kernels import convolution
+from dbpsim.kernels.im2col import fold, output_size, patches
+from dbpsim.kernels.memory import empty
+from dbpsim.kernels.readout import weighted_squares
+
+_CHUNK = 1 << 22  # numbers in a block of patches: 16 MB of float32, near the last-level cache
+
+
+class _CrossbarOperator:
+    """What dense and convolutional crossbars share: one programmed matrix and its counts."""
+
+    def __init__(self, weight: np.ndarray, hardware: Hardware, name: str, seed: int) -> None:
+        self.hardware = hardware
+        self.name = name
+        self.weight_shape = weight.shape
+        self.tiles = TiledMatrix(self._matrix(weight), hardware, name, seed)
+        self._counts = [Counts(), Counts()]
+
+    @property
+    def noisy(self) -> bool:
+        """Whether two reads of the same input may differ."""
+        return self.hardware.noisy
+
+    @property
+    def weight(self) -> np.ndarray:
+        """The weights the conductances stand for, shaped like the digital ones (a new array)."""
+        raise NotImplementedError
+
+    @property
+    def activity(self) -> StageActivity:
+        """Counts since the chip was programmed."""
+        rows, columns = self.tiles.shape
+        down, across = tile_count(self.tiles.shape, self.hardware.tile)
+        return StageActivity(rows, columns, down * across, *self._counts, self.tiles.written)
+
+    def write(self, weight: np.ndarray) -> None:
+        """Program what has changed: whole steps of the device now, the rest when it has grown to a step.
+
+        Raises
+        ------
+        ValueError
+            If `weight` has another shape or holds NaN or infinity.
+        """
+        if weight.shape != self.weight_shape:
+            raise ValueError(f"{self.name}: write: found a weight of shape {weight.shape}; accepted: {self.weight_shape}")
+        self.tiles.write(self._matrix(weight))
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return conductances, beliefs, random counters and activity, as arrays."""
+        counts = np.stack([c.as_array() for c in self._counts])
+        return {**self.tiles.state(), "counts": counts}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Take over what `state` returned; reads then go on as they would have there."""
+        self.tiles.load_state(state)
+        self._counts = [Counts.from_array(c) for c in state["counts"]]
+
+    def _matrix(self, weight: np.ndarray) -> np.ndarray:
+        if not np.isfinite(weight).all():
+            raise ValueError(f"{self.name}: weights hold NaN or infinity; found {np.count_nonzero(~np.isfinite(weight))}.")
+        return self._as_matrix(weight)
+
+    def _as_matrix(self, weight: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def _count(self, transposed: bool, vectors: int, clipped: int, saturated: int, lost: int, power_W: float) -> None:
+        rows, columns = self.tiles.shape
+        down, across = tile_count(self.tiles.shape, self.hardware.tile)
+        driven, outputs = (columns, rows) if transposed else (rows, columns)
+        beside, stacked = (down, across) if transposed else (across, down)
+        digital = self.hardware.links == "digital"
+        self._counts[transposed] += Counts(
+            vectors=vectors,
+            outputs=vectors * outputs,
+            sensed=vectors * outputs * (stacked if digital else 1),
+            dac=vectors * driven * beside if self.hardware.dac.levels else 0,
+            adc=vectors * outputs * stacked if self.hardware.adc.levels else 0,
+            power_W=power_W,
+            clipped=clipped,
+            saturated=saturated,
+            lost=lost,
+        )
+
+    def _drive(self, a: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray, int]:
+        # Numbers as the arrays see them, and the sum over samples of (V / v_read)^2 of each.
+        flat = np.ascontiguousarray(a).reshape(len(a), -1)
+        driven, full_scale, clipped = drive(flat, self.hardware.dac, managed=transposed)
+        weight = np.divide(1.0, full_scale.astype(np.float64) ** 2, out=np.zeros(len(a)), where=full_scale > 0)
+        return driven, weighted_squares(driven, weight), clipped
+
+
+class CrossbarDense(_CrossbarOperator):
+    """A dense weight on tiles.
+
+    Parameters
+    ----------
+    weight : array, shape (out, in)
+    hardware : Hardware
+    name : str
+        Name of the stage: names its random streams, its activity and its errors.
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        If `weight` holds NaN or infinity.
+
+    Examples
+    --------
+    >>> from dbpsim.crossbar import load_hardware
+    >>> operator = CrossbarDense(np.array([[1.0, -2.0]]), load_hardware("ideal"), "fc", seed=0)
+    >>> operator.forward(np.array([[3.0, 1.0]])).tolist(), operator.transpose(np.array([[1.0]])).tolist()
+    ([[1.0]], [[1.0, -2.0]])
+    """
+
+    def _as_matrix(self, weight: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(weight.T)
+
+    @property
+    def weight(self) -> np.ndarray:
+        return np.ascontiguousarray(self.tiles.effective.T)
+
+    def forward(self, a: np.ndarray) -> np.ndarray:
+        """Return W a for `a` of shape (..., in)."""
+        return self._read(a, transposed=False)
+
+    def transpose(self, d: np.ndarray) -> np.ndarray:
+        """Return W^T d for `d` of shape (..., out)."""
+        return self._read(d, transposed=True)
+
+    def outer(self, d: np.ndarray, a: np.ndarray) -> np.ndarray:
+        """Return dC/dW, shape (out, in), summed over all leading axes."""
+        return d.reshape(-1, d.shape[-1]).T @ a.reshape(-1, a.shape[-1])
+
+    def _read(self, a: np.ndarray, transposed: bool) -> np.ndarray:
+        driven, squares, clipped = self._drive(a, transposed)
+        vectors = driven.reshape(-1, a.shape[-1])
+        out, saturated, lost = self.tiles.read(vectors, len(a), 0, self.tiles.next_key(transposed), transposed)
+        power = self.tiles.power(squares.reshape(-1, a.shape[-1]).sum(axis=0), transposed)
+        self._count(transposed, len(vectors), clipped, saturated, lost, power)
+        return out.reshape(*a.shape[:-1], out.shape[1])
+
+
+class CrossbarConvolution(_CrossbarOperator):
+    """A two-dimensional convolution of NHWC images, as its im2col matrix on tiles.
+
+    Parameters
+    ----------
+    weight : array, shape (kernel height, kernel width, in, out)
+    hardware, name, seed
+        As in `CrossbarDense`.
+    input_shape : (height, width, channels)
+    stride, padding : (vertical, horizontal)
+    """
+
+    def __init__(
+        self,
+        weight: np.ndarray,
+        hardware: Hardware,
+        name: str,
+        seed: int,
+        input_shape: tuple[int, int, int],
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int] = (0, 0),
+    ) -> None:
+        super().__init__(weight, hardware, name, seed)
+        self.input_shape, self.stride, self.padding = input_shape, stride, padding
+        self.kernel_shape = (weight.shape[0], weight.shape[1])
+        self.output_size = output_size((input_shape[0], input_shape[1]), self.kernel_shape, stride, padding)
+
+    def _as_matrix(self, weight: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(weight.reshape(-1, weight.shape[3]))
+
+    @property
+    def weight(self) -> np.ndarray:
+        return self.tiles.effective.reshape(self.weight_shape).copy()
+
+    def forward(self, a: np.ndarray) -> np.ndarray:
+        """Return W a, shape (N, OH, OW, out), for `a` of shape (N, H, W, in)."""
+        driven, squares, clipped = self._drive(a, transposed=False)
+        images, key = driven.reshape(a.shape), self.tiles.next_key(False)
+        out = empty((len(a), *self.output_size, self.weight_shape[3]), a.dtype)
+        saturated = lost = 0
+        for first, last in self._chunks(len(a)):
+            rows = self._patches(images[first:last])
+            read, over, under = self.tiles.read(rows, last - first, first, key, False)
+            out[first:last] = read.reshape(last - first, *out.shape[1:])
+            saturated, lost = saturated + over, lost + under
+        # Windows of the summed squares are the sums of the windows' squares.
+        power = self.tiles.power(self._patches(squares.reshape(1, *self.input_shape)).sum(axis=0), False)
+        self._count(False, len(a) * self._positions, clipped, saturated, lost, power)
+        return out
+
+    def transpose(self, d: np.ndarray) -> np.ndarray:
+        """Return W^T d, shape (N, H, W, in), for `d` of shape (N, OH, OW, out)."""
+        driven, squares, clipped = self._drive(d, transposed=True)
+        vectors = driven.reshape(len(d), self._positions, d.shape[-1])
+        key, out = self.tiles.next_key(True), empty((len(d), *self.input_shape), d.dtype)
+        saturated = lost = 0
+        for first, last in self._chunks(len(d)):
+            rows = vectors[first:last].reshape(-1, d.shape[-1])
+            over, under = self._transposed_chunk(rows, first, last, key, out)
+            saturated, lost = saturated + over, lost + under
+        power = self.tiles.power(squares.reshape(-1, d.shape[-1]).sum(axis=0), True)
+        self._count(True, len(d) * self._positions, clipped, saturated, lost, power)
+        return out
+
+    def outer(self, d: np.ndarray, a: np.ndarray) -> np.ndarray:
+        """Return dC/dW, shaped like the weight, summed over the batch and all positions."""
+        return convolution.convolve_outer(d, a, self.kernel_shape, self.stride, self.padding)
+
+    @property
+    def _positions(self) -> int:
+        return self.output_size[0] * self.output_size[1]
+
+    def _chunks(self, samples: int) -> list[tuple[int, int]]:
+        size = max(1, _CHUNK // (self._positions * self.tiles.shape[0]))
+        return [(first, min(first + size, samples)) for first in range(0, samples, size)]
+
+    def _patches(self, images: np.ndarray) -> np.ndarray:
+        return patches(images, self.kernel_shape, self.stride, self.padding)
+
+    def _fold(self, rows: np.ndarray, samples: int) -> np.ndarray:
+        return fold(rows, (samples, *self.input_shape), self.kernel_shape, self.stride, self.padding)
+
+    def _transposed_chunk(
+        self, rows: np.ndarray, first: int, last: int, key: np.uint64, out: np.ndarray
+    ) -> tuple[int, int]:
+        samples, target = last - first, out[first:last]
+        if self.hardware.adc.levels or self.tiles.variance is None:
+            read, saturated, lost = self.tiles.read(rows, samples, first, key, True)
+            target[...] = self._fold(read, samples)
+            return saturated, lost
+        # Nothing is converted, so the noise of reads that are added is drawn once for their sum.
+        mean, variance = self.tiles.currents(rows, True)
+        assert variance is not None
+        return self.tiles.sense(
+            self._fold(mean, samples), self._fold(variance, samples), samples, first, key, 0.0, target, False
+        )
