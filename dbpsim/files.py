@@ -22,10 +22,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-
 @contextmanager
 def atomic(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Give a new file to write; it takes the place of `path` if and only if the block ends without an exception.
+    """Give a new file to write; it takes the place of `path` if the block ends without an exception.
 
     Parameters
     ----------
@@ -74,7 +73,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], document: object) -> None:
-    """Write `document` to `path` atomically; NaN and infinity, which JSON has no words for, raise ValueError."""
+    """Write `document` to `path` atomically; NaN and infinity are not JSON and raise ValueError."""
     write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
 
 

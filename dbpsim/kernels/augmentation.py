@@ -5,9 +5,9 @@ For output pixel (y, x) of image i, with horizontal flip f in {0, 1} and shift (
     x' = W - 1 - x  if f  else  x
     out[y, x, c] = table[c, images[i, r(y + dy, H), r(x' + dx, W), c]]
 
-where r reflects an index about the border pixel (..., 2, 1, [0, 1, ..., n-1], n-2, ...), or the pixel is 0, the
-standardised mean, outside the image.  ``table[c, v] = (v/255 - mean[c]) / std[c]`` holds every value a byte
-can take, so a pixel is one look-up, rounded once.
+where r reflects an index about the border pixel (..., 2, 1, [0, 1, ..., n-1], n-2, ...), or the pixel is 0,
+the standardised mean, outside the image.  ``table[c, v] = (v/255 - mean[c]) / std[c]`` holds every value a
+byte can take, so a pixel is one look-up, rounded once.
 
 Flip and shift are functions of (key, image index) only: not of the batch an image falls into, nor of threads.
 """
@@ -22,6 +22,7 @@ from dbpsim.kernels.policy import kernel, parallel_kernel
 from dbpsim.kernels.random import bits
 
 FLIP_NONE, FLIP_RANDOM, FLIP_ALTERNATING = 0, 1, 2
+_NO_KEY = np.uint64(0)
 
 
 @kernel
@@ -74,8 +75,8 @@ def gather(
     table: np.ndarray,
     *,
     mode: int = FLIP_NONE,
-    start_key: np.uint64 = np.uint64(0),
-    epoch_key: np.uint64 = np.uint64(0),
+    start_key: np.uint64 = _NO_KEY,
+    epoch_key: np.uint64 = _NO_KEY,
     epoch: int = 0,
     limit: int = 0,
     reflect: bool = True,

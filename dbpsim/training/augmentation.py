@@ -1,8 +1,10 @@
-"""What is done to a training image on its way into the network: mirrored left to right, shifted by a few pixels.
+"""What is done to a training image on its way into the network: mirrored left to right, shifted by a few
+pixels.
 
 *Alternating* flip (Jordan 2024, arXiv 2404.00498, section 3.6): each image starts on a random side and then
-changes sides every epoch, so two successive epochs show every image both ways; *random* flip shows a quarter of
-the images twice the same way in any two epochs.  Shifts are uniform on the (2 s + 1)^2 offsets of at most s pixels.
+changes sides every epoch, so two successive epochs show every image both ways; *random* flip shows a
+quarter of the images twice the same way in any two epochs.  Shifts are uniform on the (2 s + 1)^2 offsets
+of at most s pixels.
 
 Every draw is a function of (seed, epoch, image number): the batch an image falls into, the order of
 batches and the number of threads do not enter, so a resumed run sees the pictures the uninterrupted one saw.
@@ -49,9 +51,13 @@ class Augmentation:
         if self.flip not in _FLIPS:
             raise ValueError(f"augmentation flip {self.flip!r}: one of {', '.join(_FLIPS)} is accepted.")
         if self.padding not in _PADDINGS:
-            raise ValueError(f"augmentation padding {self.padding!r}: one of {', '.join(_PADDINGS)} is accepted.")
+            raise ValueError(
+                f"augmentation padding {self.padding!r}: one of {', '.join(_PADDINGS)} is accepted."
+            )
         if not isinstance(self.shift, int) or self.shift < 0:
-            raise ValueError(f"augmentation shift {self.shift!r}: a whole number of pixels, 0 or more, is accepted.")
+            raise ValueError(
+                f"augmentation shift {self.shift!r}: a whole number of pixels, 0 or more, is accepted."
+            )
 
     def gather(
         self, images: np.ndarray, index: np.ndarray, table: np.ndarray, *, seed: int, epoch: int
@@ -77,7 +83,9 @@ class Augmentation:
         """
         side = min(images.shape[1:3])
         if self.shift >= side:
-            raise ValueError(f"augmentation shift {self.shift} px: less than the image's side, {side} px, is accepted.")
+            raise ValueError(
+                f"augmentation shift {self.shift} px: less than the image's side, {side} px, is accepted."
+            )
         return gather(
             images,
             np.asarray(index, np.int64),

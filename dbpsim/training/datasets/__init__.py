@@ -1,17 +1,18 @@
 """Labelled image sets: ``train, test = load("cifar10", "path/or/nothing")``.
 
-===============  =======================================================================================
+===============  =====================================================================================
 name             what is read
-===============  =======================================================================================
-"digits"         embedded: 1,797 handwritten digits, 8x8, enlarged to 32x32x3; needs no files and no network
-"cifar10"        the official binary or Python archive or folder, or images ``train/<class>/*``, ``test/<class>/*``
+===============  =====================================================================================
+"digits"         embedded: 1,797 handwritten digits, 8x8, enlarged to 32x32x3; no files, no network
+"cifar10"        the official binary or Python archive or folder, or images as below
 "fashion-mnist"  four idx files; Debian's package ``dataset-fashion-mnist`` is found by itself
 "mnist"          four idx files
-"images"         any folder or zip ``train/<class>/*``, ``test/<class>/*`` of JPEG or PNG images of one size
-===============  =======================================================================================
+"images"         a folder or zip ``train/<class>/*``, ``test/<class>/*`` of JPEG or PNG images of one size
+===============  =====================================================================================
 
-A path in place of a name reads an image set or a CIFAR-10 archive.  The first reading of a set decodes it into the
-cache (`cache`), the next ones map that file.  Files are read as if an enemy had made them: see `sources`, `pickles`.
+A path in place of a name reads an image set or a CIFAR-10 archive.  The first reading of a set decodes it
+into the cache (`cache`), the next ones map that file.  Files are read as if an enemy had made them: see
+`sources`, `pickles`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ NAMES = ("cifar10", "digits", "fashion-mnist", "images", "mnist")
 _TITLES = {"cifar10": "CIFAR-10", "fashion-mnist": "Fashion-MNIST", "mnist": "MNIST"}
 _OFFICIAL_COUNTS = {"train": 50_000, "test": 10_000}
 _FORMATS = {
-    "cifar10": "a CIFAR-10 archive (.tar.gz, binary or Python), its folder, or an image set train/<class>/*, test/<class>/*",
+    "cifar10": "a CIFAR-10 .tar.gz (binary or Python), its folder, or train/<class>/*, test/<class>/* images",
     "images": "a folder or zip with train/<class>/* and test/<class>/*",
     "fashion-mnist": "a folder with the four idx files",
     "mnist": "a folder with the four idx files",
@@ -63,7 +64,7 @@ def load(
     limit : int, optional
         Keep at most so many images of each split.
     image_shape : (H, W, C), optional
-        Enlarge the images (bilinear) and copy a single channel; the digits come as (32, 32, 3) unless told otherwise.
+        Enlarge the images (bilinear) and copy a single channel; the digits come as (32, 32, 3) unless asked.
 
     Returns
     -------
@@ -73,7 +74,7 @@ def load(
     Raises
     ------
     DatasetError
-        Where the set is missing, damaged or something else; the message names file, finding and what is accepted.
+        Where the set is missing, damaged or something else.
 
     Examples
     --------
@@ -101,7 +102,9 @@ def _named_by_path(name: str, path: str | os.PathLike[str] | None) -> tuple[str,
     raise DatasetError(f"{name}: no such data set or file; {', '.join(NAMES)} or a path is accepted.{hint}")
 
 
-def _source(name: str, path: str | os.PathLike[str] | None, data_dir: str | os.PathLike[str] | None) -> Source:
+def _source(
+    name: str, path: str | os.PathLike[str] | None, data_dir: str | os.PathLike[str] | None
+) -> Source:
     if path is None and name == "images":
         raise DatasetError(f"images: no path given; {_FORMATS[name]} is accepted.")
     place = located(name, data_dir) if path is None else Path(path).expanduser()
@@ -122,8 +125,8 @@ def _label(name: str, decoded: Decoded, path: str | os.PathLike[str] | None) -> 
     like_cifar = decoded.classes == cifar.CLASSES and decoded.images["train"].shape[1:] == (32, 32, 3)
     if name == "cifar10" and not like_cifar:
         raise DatasetError(
-            f"{path}: {len(decoded.classes)} classes ({', '.join(decoded.classes[:3])}, ...); CIFAR-10's ten classes "
-            "and 32x32 pixels are accepted. For other images say 'images' in place of 'cifar10'."
+            f"{path}: {len(decoded.classes)} classes ({', '.join(decoded.classes[:3])}, ...); "
+            "CIFAR-10's ten and 32x32 pixels are accepted. For other images say 'images', not 'cifar10'."
         )
     if name == "digits":
         return "digits (embedded)"
@@ -141,7 +144,8 @@ def _datasets(
     if image_shape is not None and tuple(image_shape) != stored:
         shape = (image_shape[0], image_shape[1], image_shape[2])
         images = {split: embedded.resized(images[split], shape) for split in SPLITS}
-        change = f"{stored[0]}x{stored[1]} upsampled to {shape[0]}x{shape[1]}"
+        same = shape[:2] == stored[:2]
+        change = "grey copied" if same else f"{stored[0]}x{stored[1]} upsampled to {shape[0]}x{shape[1]}"
         label = f"{label[:-1]}, {change})" if label.endswith(")") else f"{label} ({change})"
     if images is not kept.decoded.images or not mean:
         mean, std = moments(images["train"])

@@ -1,10 +1,10 @@
 """Decoded sets on disk: one memory-mapped file a set, named after its source's digest.
 
-The file is a safetensors file (8 bytes of header length, little-endian; a JSON header; the arrays one after the
-other), readable by any tool that knows the format; labels come first so that both dtypes lie aligned.  The header's
-``__metadata__`` keeps the source's digest, the classes, what the source was, mean and standard deviation of the
-training split and the SHA-256 of the arrays, which is verified each time (0.1 s for CIFAR-10): a file that does not
-hold what was written is made anew.
+The file is a safetensors file (8 bytes of header length, little-endian; a JSON header; the arrays one after
+the other), readable by any tool that knows the format; labels come first so that both dtypes lie aligned.
+The header's ``__metadata__`` keeps the source's digest, the classes, what the source was, mean and standard
+deviation of the training split and the SHA-256 of the arrays, which is verified each time (0.1 s for
+CIFAR-10): a file that does not hold what was written is made anew.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dbpsim.training.datasets.sources import Source, source_digest
 
 _VERSION = "1"  # of the contents: raised where the same source would decode to something else
 _HEADER_CAP_BYTES = 1 << 22
-_DTYPES = {"U8": np.dtype("u1"), "I64": np.dtype("<i8")}
+_DTYPES: dict[str, np.dtype[Any]] = {"U8": np.dtype("u1"), "I64": np.dtype("<i8")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ def folder() -> Path:
 
 
 def kept(source: Source) -> Kept:
-    """Return the decoded contents of `source`, from the cache if they are there and sound, else decoded and stored.
+    """Return the decoded contents of `source`: from the cache if sound there, else decoded and stored.
 
     Raises
     ------
@@ -59,7 +59,9 @@ def kept(source: Source) -> Kept:
         store(file, checked(source.decode(), source.path), sha256)
         found = opened(file, sha256)
     if found is None:
-        raise DatasetError(f"{file}: does not hold what was just written; check the disk, or set DBPSIM_CACHE.")
+        raise DatasetError(
+            f"{file}: does not hold what was just written; check the disk, or set DBPSIM_CACHE."
+        )
     return found
 
 
@@ -72,7 +74,7 @@ def store(file: Path, decoded: Decoded, source_sha256: str) -> None:
     header: dict[str, Any] = {}
     place = 0
     for name, array in arrays:
-        total.update(memoryview(array).cast("B"))
+        total.update(array.data.cast("B"))
         dtype = "U8" if array.dtype == np.uint8 else "I64"
         header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [place, place + array.nbytes]}
         place += array.nbytes
@@ -88,9 +90,11 @@ def store(file: Path, decoded: Decoded, source_sha256: str) -> None:
         with atomic(file) as out:
             out.write(len(text).to_bytes(8, "little") + text)
             for _, array in arrays:
-                out.write(memoryview(array).cast("B"))
+                out.write(array.data.cast("B"))
     except OSError as error:
-        raise DatasetError(f"{file}: {error.strerror}; set DBPSIM_CACHE to a folder that can be written.") from error
+        raise DatasetError(
+            f"{file}: {error.strerror}; set DBPSIM_CACHE to a folder that can be written."
+        ) from error
 
 
 def opened(file: Path, source_sha256: str) -> Kept | None:
@@ -103,7 +107,8 @@ def opened(file: Path, source_sha256: str) -> Kept | None:
         header = json.loads(data[8 : 8 + length].tobytes())
         metadata = header.pop("__metadata__")
         body = data[8 + length :]
-        if metadata["source_sha256"] != source_sha256 or metadata["arrays_sha256"] != hashlib.sha256(body).hexdigest():
+        stored = hashlib.sha256(body.data).hexdigest()
+        if (metadata["source_sha256"], metadata["arrays_sha256"]) != (source_sha256, stored):
             return None
         arrays = {name: _array(body, entry) for name, entry in header.items()}
         content = json.loads(metadata["content"])
@@ -114,7 +119,13 @@ def opened(file: Path, source_sha256: str) -> Kept | None:
             content["kind"],
         )
         return Kept(checked(decoded, file), source_sha256, tuple(content["mean"]), tuple(content["std"]))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # one answer to any damage: make it anew
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ):  # one answer to any damage: make it anew
         return None
 
 

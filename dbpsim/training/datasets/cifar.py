@@ -1,7 +1,8 @@
 """CIFAR-10 (Krizhevsky 2009) as its author distributes it: binary or Python version, archive or folder.
 
-Binary: six files of 10,000 records of 3,073 bytes: a label 0 .. 9, then 1,024 red, 1,024 green and 1,024 blue
-values, row by row (https://www.cs.toronto.edu/~kriz/cifar.html).  Python: six pickled dictionaries with the same rows.
+Binary: six files of 10,000 records of 3,073 bytes: a label 0 .. 9, then 1,024 red, 1,024 green and 1,024
+blue values, row by row (https://www.cs.toronto.edu/~kriz/cifar.html).  Python: six pickled dictionaries
+with the same rows.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _SUFFIX = {BINARY_FOLDER: ".bin", PYTHON_FOLDER: ""}
 
 
 def source(path: Path) -> Source | None:
-    """Return how to read `path` as CIFAR-10: a tar archive, a folder of batches or the folder around it; None if neither."""
+    """Return how to read `path`: a tar archive, a folder of batches or the folder around it; else None."""
     if path.is_file():
         return Source(path, (path,), partial(_decode_archive, path))
     for version, suffix in _SUFFIX.items():
@@ -38,7 +39,9 @@ def source(path: Path) -> Source | None:
                 files = [folder / f"{batch}{suffix}" for batch in _BATCHES]
                 missing = [file.name for file in files if not file.is_file()]
                 if missing:
-                    raise DatasetError(f"{folder}: {', '.join(missing)} missing; the six batches are accepted.")
+                    raise DatasetError(
+                        f"{folder}: {', '.join(missing)} missing; the six batches are accepted."
+                    )
                 return Source(folder, files, partial(_decode_folder, files, version))
     return None
 
@@ -55,7 +58,8 @@ def _decode_archive(path: Path) -> Decoded:
         if all(name in members for name in wanted):
             return _decoded({f"{path}: {name}": members[name] for name in wanted}, version, "archive")
     raise DatasetError(
-        f"{path}: found {len(members)} CIFAR-10 batches; the six of {BINARY_FOLDER}/ or {PYTHON_FOLDER}/ are accepted."
+        f"{path}: found {len(members)} CIFAR-10 batches; "
+        f"the six of {BINARY_FOLDER}/ or {PYTHON_FOLDER}/ are accepted."
     )
 
 

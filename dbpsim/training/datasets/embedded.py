@@ -2,8 +2,8 @@
 
 The first 1,500 digits train and the last 297 test, in stored order.  Counts 0 .. 16 become bytes by v 255/16.
 
-`resized` is bilinear interpolation with pixel centres at half-integers: output pixel j of n' looks at
-``(j + 1/2) n/n' - 1/2`` of n input pixels, clamped to the image; one channel is copied to as many as asked for.
+`resized` is bilinear interpolation with pixel centres at half-integers: output pixel j of n' looks at ``(j
++ 1/2) n/n' - 1/2`` of n input pixels, clamped to the image; one channel is copied to as many as asked for.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def digits() -> Decoded:
     packed = resources.files("dbpsim.data").joinpath("digits.npz").read_bytes()
     found = hashlib.sha256(packed).hexdigest()
     if found != DIGITS_SHA256:
-        raise DatasetError(f"dbpsim/data/digits.npz: sha256 {found}; {DIGITS_SHA256} is accepted: reinstall dbpsim.")
+        raise DatasetError(
+            f"dbpsim/data/digits.npz: sha256 {found}; {DIGITS_SHA256} is accepted. Reinstall dbpsim."
+        )
     with np.load(BytesIO(packed), allow_pickle=False) as arrays:
         images = np.rint(arrays["images"][..., None] * (255 / 16)).astype(np.uint8)
         labels = arrays["labels"].astype(np.int64)
@@ -74,7 +76,9 @@ def resized(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
         return images
     if len(shape) != 3 or shape[0] < height or shape[1] < width or (channels != 1 and shape[2] != channels):
         wanted, given = ("x".join(map(str, s)) for s in (shape, images.shape[1:]))
-        raise ValueError(f"image_shape {wanted}: images are {given}; only enlarging and copying one channel is accepted.")
+        raise ValueError(
+            f"image_shape {wanted}: images are {given}; enlarging and copying one channel is accepted."
+        )
     rows, columns = interpolation(height, shape[0]), interpolation(width, shape[1])
     out = np.empty((len(images), *shape), np.uint8)
     for start in range(0, len(images), _BLOCK):

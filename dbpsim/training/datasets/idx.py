@@ -23,7 +23,8 @@ from dbpsim.training.datasets.sources import Source, read_capped
 CLASSES = {
     "mnist": tuple("0123456789"),
     "fashion-mnist": (
-        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
+        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+        "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
     ),
 }  # fmt: skip
 FILES = {
@@ -33,12 +34,12 @@ FILES = {
     ("test", "labels"): "t10k-labels-idx1-ubyte",
 }
 _DIMENSIONS = {"images": 3, "labels": 1}
-_CAP_BYTES = 1 << 29  # ten times MNIST
+_CAP_BYTES = 1 << 28  # five times MNIST
 _LARGEST_SIDE = 512
 
 
 def source(path: Path, name: str) -> Source | None:
-    """Return how to read the folder `path` as `name`, "mnist" or "fashion-mnist"; None if the four files are not there."""
+    """Return how to read the folder `path` as "mnist" or "fashion-mnist"; None without the four files."""
     files = {part: _existing(path, stem) for part, stem in FILES.items()}
     if None in files.values():
         return None
@@ -61,9 +62,13 @@ def array(path: Path, part: str) -> np.ndarray:
         raise DatasetError(f"{path}: {len(data)} bytes; an idx header of {header} bytes is accepted.")
     magic, *shape = struct.unpack_from(f">{1 + dimensions}I", data)
     if magic != 0x800 + dimensions:
-        raise DatasetError(f"{path}: magic number 0x{magic:08x}; 0x{0x800 + dimensions:08x} ({part}) is accepted.")
+        raise DatasetError(
+            f"{path}: magic number 0x{magic:08x}; 0x{0x800 + dimensions:08x} ({part}) is accepted."
+        )
     if any(not 0 < side <= _LARGEST_SIDE for side in shape[1:]):
-        raise DatasetError(f"{path}: images of {shape[1]}x{shape[2]}; sides of 1 to {_LARGEST_SIDE} are accepted.")
+        raise DatasetError(
+            f"{path}: images of {shape[1]}x{shape[2]}; sides of 1 to {_LARGEST_SIDE} are accepted."
+        )
     expected = header + math.prod(shape)
     if len(data) != expected:
         raise DatasetError(f"{path}: {len(data)} bytes; its header says {expected}: truncated or damaged.")

@@ -1,9 +1,9 @@
 """The arrays in CIFAR-10's Python batches, without letting the pickle run anything.
 
 A pickle is a program that may call what it can name.  Here it can name five things, and none of them is the
-real one: ``numpy``'s ``_reconstruct``, ``ndarray`` and ``dtype`` and ``_codecs.encode`` are stand-ins that note
-their arguments.  The array is then built from the noted bytes by our own checks, so not even numpy's unpickling
-code sees the file.  Any other name ends the reading.
+real one: ``numpy``'s ``_reconstruct``, ``ndarray`` and ``dtype`` and ``_codecs.encode`` are stand-ins that
+note their arguments.  The array is then built from the noted bytes by our own checks, so not even numpy's
+unpickling code sees the file.  Any other name ends the reading.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def batch_arrays(data: bytes, origin: str, *, row_bytes: int) -> tuple[np.ndarra
     if not isinstance(labels, list) or not all(type(v) is int and 0 <= v <= 9 for v in labels):
         raise DatasetError(f"{origin}: labels: a list of whole numbers 0 to 9 is accepted.")
     if len(labels) != len(images):
-        raise DatasetError(f"{origin}: {len(images)} images and {len(labels)} labels; as many of each are accepted.")
+        raise DatasetError(f"{origin}: {len(images)} images, {len(labels)} labels; a label each is accepted.")
     return images, np.array(labels, np.int64)
 
 
@@ -56,7 +56,7 @@ def _entry(content: dict[Any, Any], key: str, origin: str) -> Any:
 
 
 def _matrix(array: Any, origin: str, row_bytes: int) -> np.ndarray:
-    """Build the uint8 matrix from what `_reconstruct`'s stand-in noted: (version, shape, dtype, order, bytes)."""
+    """Build the matrix from what `_reconstruct`'s stand-in noted: (version, shape, dtype, order, bytes)."""
     state = getattr(array, "state", None)
     match state:
         case (int(), (int(rows), int(columns)), dtype, False, bytes(raw)):
@@ -109,6 +109,6 @@ class _Restricted(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in self._allowed:
             raise DatasetError(
-                f"{self._origin}: the pickle asks for {module}.{name}; only numpy arrays are accepted. Nothing was run."
+                f"{self._origin}: the pickle asks for {f'{module}.{name}'!r}; only numpy arrays are accepted."
             )
         return self._allowed[module, name]

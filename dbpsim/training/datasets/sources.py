@@ -44,7 +44,7 @@ def parsing(origin: object) -> Iterator[None]:
     except DatasetError:
         raise
     except Exception as error:
-        raise DatasetError(f"{origin}: damaged or truncated ({type(error).__name__}: {error}).") from error
+        raise DatasetError(f"{origin}: unreadable or damaged ({type(error).__name__}: {error}).") from error
 
 
 def source_digest(source: Source) -> str:
@@ -63,16 +63,18 @@ def read_capped(path: Path, cap_bytes: int) -> bytes:
     with parsing(path), _opened(path) as file:
         data = file.read(cap_bytes + 1)
     if len(data) > cap_bytes:
-        raise DatasetError(f"{path}: holds more than {cap_bytes} bytes; at most that many are accepted.")
+        raise DatasetError(f"{path}: holds more than the {cap_bytes} bytes that are accepted.")
     return data
 
 
-def tar_members(path: Path, wanted: Collection[str], *, member_cap_bytes: int, total_cap_bytes: int) -> dict[str, bytes]:
-    """Return the members of a .tar or .tar.gz whose names are in `wanted`, from one pass over the stream.
+def tar_members(
+    path: Path, wanted: Collection[str], *, member_cap_bytes: int, total_cap_bytes: int
+) -> dict[str, bytes]:
+    """Return the members of a .tar or .tar.gz named in `wanted`, from one pass over the stream.
 
-    Only plain members in the POSIX.1-1988 layout are looked at (name at 0, octal size at 124, checksum at 148,
-    type at 156); extended headers are passed over unread.  ``tarfile`` interprets them, in quadratic time where a
-    header is made for it (CVE-2024-6232), and six plain members need none of that.
+    Only plain members in the POSIX.1-1988 layout are looked at (name at byte 0, octal size at 124, checksum
+    at 148, type at 156); extended headers are passed over unread.  ``tarfile`` interprets them, in quadratic
+    time where a header is made for it (CVE-2024-6232), and six plain members need none of that.
     The stream is read to its end, so that gzip's own checksum is verified.
 
     Raises
@@ -87,14 +89,17 @@ def tar_members(path: Path, wanted: Collection[str], *, member_cap_bytes: int, t
             padded = -(-size // _TAR_BLOCK_BYTES) * _TAR_BLOCK_BYTES
             left -= _TAR_BLOCK_BYTES + padded
             if left < 0:
-                raise DatasetError(f"{path}: unpacks to more than {total_cap_bytes} bytes; at most that is accepted.")
+                raise DatasetError(
+                    f"{path}: unpacks to more than the {total_cap_bytes} bytes that are accepted."
+                )
             if name not in wanted:
                 _skip(file, padded)
                 continue
             if not plain or name in found or size > member_cap_bytes:
+                what = "a second one" if name in found else f"{size} bytes" if plain else "a link or device"
                 raise DatasetError(
-                    f"{path}: member {name}: one plain file of at most {member_cap_bytes} bytes is accepted; "
-                    f"found {'a second one' if name in found else f'{size} bytes' if plain else 'a link or device'}."
+                    f"{path}: member {name}: found {what}; "
+                    f"one plain file of at most {member_cap_bytes} bytes is accepted."
                 )
             found[name] = file.read(padded)[:size]
             if len(found[name]) != size:
@@ -111,14 +116,15 @@ def _opened(path: Path) -> BinaryIO | gzip.GzipFile:
 
 
 def _tar_header(header: bytes, path: Path) -> tuple[str, int, bool]:
-    stated = int(header[148:156].strip(b" \0") or b"0", 8)
-    if stated != sum(header) - sum(header[148:156]) + 8 * ord(" "):
-        raise DatasetError(f"{path}: not a tar archive, or a damaged one (header checksum).")
-    name = header[:100].split(b"\0")[0].decode("latin-1")
-    size = int(header[124:136].strip(b" \0") or b"0", 8)  # a larger file's binary form is no octal number: ValueError
-    if size < 0:
-        raise DatasetError(f"{path}: member {name!r} has size {size}.")
-    return name, size, header[156:157] in (b"0", b"\0")
+    stated, size = (_octal(header[start:stop]) for start, stop in ((148, 156), (124, 136)))
+    if stated != sum(header) - sum(header[148:156]) + 8 * ord(" ") or size is None:
+        raise DatasetError(f"{path}: not a tar archive, or a damaged one (member header).")
+    return header[:100].split(b"\0")[0].decode("latin-1"), size, header[156:157] in (b"0", b"\0")
+
+
+def _octal(field: bytes) -> int | None:
+    digits = field.strip(b" \0")
+    return int(digits or b"0", 8) if all(c in b"01234567" for c in digits) else None
 
 
 def _skip(file: BinaryIO | gzip.GzipFile, count: int) -> None:
