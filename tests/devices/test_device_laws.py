@@ -1,0 +1,90 @@
+"""Programming error, read noise, drift and pulsed update against their published formulas."""
+
+import math
+
+import numpy as np
+import pytest
+
+from dbpsim.devices import load_device
+from dbpsim.devices.drift import drift_exponent, drifted
+from dbpsim.devices.programming import program, programming_sigma
+from dbpsim.devices.read_noise import read_sigma
+from dbpsim.devices.update import pulsed, whole_pulses
+
+PCM = load_device("pcm")
+ECRAM = load_device("ecram")
+N = 200_000
+SIGMAS = 5.0  # bounds are five standard errors: one false alarm in 1.7 million
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 1.0])
+def test_programming_error_has_the_published_moments(share):
+    g = share * 25e-6
+    found = program(np.full(N, g), PCM, np.random.default_rng(1))
+    sigma = (0.2635 + 1.965 * share - 1.173 * share**2) * 1e-6  # uS, Nandakumar 2019
+    assert abs(found.mean() - g) < SIGMAS * sigma / math.sqrt(N)
+    assert abs(found.var() / sigma**2 - 1) < SIGMAS * math.sqrt(2 / N)
+
+
+def test_a_programmed_conductance_is_never_negative():
+    found = program(np.zeros(10_000), PCM, np.random.default_rng(1))
+    assert found.min() == 0.0 and np.count_nonzero(found) > 4000
+
+
+def test_exact_programming_copies_the_target():
+    target = np.array([1e-7, 2e-7])
+    found = program(target, load_device("ideal"), np.random.default_rng(1))
+    assert np.array_equal(found, target) and found is not target
+    assert programming_sigma(target, load_device("ideal")).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_device_functions_keep_the_dtype(dtype):
+    g = np.linspace(0, 25e-6, 5, dtype=dtype)
+    for found in (programming_sigma(g, PCM), read_sigma(g, PCM), program(g, PCM, np.random.default_rng(0))):
+        assert found.dtype == dtype
+
+
+def test_read_noise_follows_the_accumulated_one_over_f_law():
+    g = np.array([0.02, 0.2, 1.0]) * 25e-6
+    q = np.minimum(0.0088 / np.array([0.02, 0.2, 1.0]) ** 0.65, 0.2)
+    expected = g * q * math.sqrt(math.log((1.0 + 250e-9) / 500e-9))
+    assert np.allclose(read_sigma(g, PCM), expected, rtol=1e-12)  # the same formula written twice
+    assert read_sigma(0.0, PCM) == 0.0
+
+
+def test_drift_is_a_straight_line_in_logarithms_with_exponent_nu():
+    nu = np.array([0.05, 0.1])
+    for time in (20.0, 2e3, 2e6):
+        slope = np.log(drifted(np.ones(2), nu, time, PCM)) / max(math.log(time / 20.0), 1e-9)
+        assert np.allclose(slope, -nu if time > 20 else 0, atol=1e-12)
+
+
+def test_drift_exponents_have_the_published_mean_and_spread():
+    nu = drift_exponent(np.full(N, 25e-6), PCM, np.random.default_rng(2))
+    assert abs(nu.mean() - 0.049) < SIGMAS * 0.008 / math.sqrt(N)  # both at their lower clip at g_max
+    assert abs(nu.std() - 0.008) < SIGMAS * 0.008 / math.sqrt(2 * N)
+
+
+def test_a_cell_without_drift_stands_still():
+    g = np.array([1e-6])
+    assert drifted(g, drift_exponent(g, ECRAM, np.random.default_rng(0)), 1e9, ECRAM) is g
+
+
+def test_pulses_are_whole_steps_towards_zero():
+    step = ECRAM.update.step_S
+    assert whole_pulses(np.array([0.99, 1.0, 2.7, -0.99, -3.01]) * step, ECRAM.update).tolist() == [0, 1, 2, 0, -3]
+
+
+@pytest.mark.parametrize("pulses", [1, 16])
+def test_pulses_add_mean_step_and_independent_spread(pulses):
+    start, step = 5e-7, ECRAM.update.step_S
+    found = pulsed(np.full(N, start), np.full(N, -pulses), ECRAM.update, 1e-6, np.random.default_rng(3)) - start
+    sigma = 0.3 * step * math.sqrt(pulses)
+    assert abs(found.mean() + pulses * step) < SIGMAS * sigma / math.sqrt(N)
+    assert abs(found.var() / sigma**2 - 1) < SIGMAS * math.sqrt(2 / N)
+
+
+def test_pulses_stop_at_the_window():
+    g = pulsed(np.array([9.999e-7, 1e-10]), np.array([50.0, -50.0]), ECRAM.update, 1e-6, np.random.default_rng(0))
+    assert g.tolist() == [1e-6, 0.0]

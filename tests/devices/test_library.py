@@ -1,0 +1,74 @@
+"""The device library: every file is valid and sourced, and a bad one is refused in words."""
+
+from pathlib import Path
+
+import pytest
+
+from dbpsim.devices import list_devices, load_device
+from dbpsim.devices.library import record
+
+GOOD = """
+name = "mine"
+family = "test"
+[conductance]
+g_min_S = 1e-6
+g_max_S = 2e-5
+source = "a test"
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return path
+
+
+def test_every_device_states_its_sources():
+    for entry in list_devices():
+        device = load_device(entry.name)
+        assert device.name == entry.name
+        for section in (device.conductance, device.programming, device.read_noise, device.drift, device.update):
+            assert section is None or len(section.source) > 10
+
+
+def test_records_are_what_the_files_say():
+    pcm = record(load_device("pcm"))
+    assert pcm.on_off == pytest.approx(100)
+    assert (pcm.states, pcm.endurance_cycles, pcm.energy_per_pulse_J) == (200, 1e5, 3.3e-10)
+    assert record(load_device("ideal")).read_noise is None
+
+
+def test_a_users_file_is_read_by_its_path(tmp_path):
+    path = write(tmp_path, GOOD)
+    assert load_device(path).conductance.g_max_S == 2e-5
+    assert load_device(str(path)) == load_device(load_device(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("g_max_S = 2e-5", "g_maxS = 2e-5"), ["mine.toml", "conductance.g_maxS", "did you mean g_max_S?"]),
+        (("g_max_S = 2e-5", "g_max_S = 1e-7"), ["conductance", "must exceed g_min_S"]),
+        (("g_min_S = 1e-6", "g_min_S = -1e-6"), ["conductance.g_min_S", "found -1e-06", "greater than or equal to 0"]),
+        (("g_min_S = 1e-6", "g_min_S = nan"), ["conductance.g_min_S", "found nan"]),
+        (("g_min_S = 1e-6", 'g_min_S = "low"'), ["conductance.g_min_S", "found 'low'", "number"]),
+        (('source = "a test"', ""), ["conductance.source", "missing"]),
+        (("[conductance]", "[conductance"), ["mine.toml", "not a TOML file"]),
+    ],
+)
+def test_a_bad_file_is_refused_by_file_key_and_value(tmp_path, change, words):
+    path = write(tmp_path, GOOD.replace(*change))
+    with pytest.raises(ValueError) as error:
+        load_device(path)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_an_unknown_name_gets_a_suggestion():
+    with pytest.raises(ValueError, match="did you mean pcm"):
+        load_device("pmc")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match="nothing.toml: No such file"):
+        load_device(tmp_path / "nothing.toml")
