@@ -1,0 +1,12 @@
+"""Settings of the test run: where compiled kernels are kept, and how hypothesis draws."""
+
+import os
+
+import tasks
+
+os.environ.setdefault("NUMBA_CACHE_DIR", str(tasks.kernel_cache()))
+
+from hypothesis import settings  # noqa: E402
+
+settings.register_profile("dbpsim", deadline=None, max_examples=30, derandomize="CI" in os.environ)
+settings.load_profile("dbpsim")

@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Set up and run the project: ``python3 tasks.py demo | test | lint | bench | docs``.
+
+Needs Python 3.11 to 3.13 with venv, and nothing else: every verb first makes ``.venv`` and installs into it what
+the verb wants.  Set-up is skipped while setup.cfg, pyproject.toml, the interpreter and the wanted extras are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PEERS = ROOT / ".venv-peers"
+EXTRAS = {"demo": (), "test": ("test",), "lint": ("lint",), "bench": (), "docs": ("docs",)}
+
+
+class SetUpError(Exception):
+    """Set-up cannot go on; the message says what is missing and what mends it."""
+
+
+def check_python() -> None:
+    """Refuse an interpreter that cannot do the job, with the way out."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if sys.version_info < (3, 11):  # noqa: UP036 - this file must be able to say so
+        raise SetUpError(f"tasks.py: found Python {version}; accepted: 3.11 to 3.13")
+    try:
+        import ensurepip  # noqa: F401
+        import venv  # noqa: F401
+    except ImportError:
+        raise SetUpError(
+            f"tasks.py: this Python has no venv. On Debian or Ubuntu: apt install python{version}-venv"
+        ) from None
+
+
+def interpreter(environment: Path) -> Path:
+    """Return the Python of a virtual environment."""
+    return environment / "bin" / "python"
+
+
+def kernel_cache() -> Path:
+    """Return where compiled kernels of this very source are kept.
+
+    Numba's cache looks at the file of a kernel but not at the helpers it calls from other files: after an edit of
+    a helper it would go on using the old one.  So the folder is named after all of them.
+    """
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "dbpsim" / "kernels").glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return ROOT / ".numba_cache" / digest.hexdigest()[:16]
+
+
+def run(command: list[str], **options: object) -> int:
+    """Run a command in the project's folder and return its exit status."""
+    environment = dict(os.environ)
+    environment.setdefault("NUMBA_CACHE_DIR", str(kernel_cache()))
+    return subprocess.run(command, cwd=ROOT, env=environment, check=False, **options).returncode  # type: ignore[call-overload]
+
+
+def install(environment: Path, wanted: list[str], stamp: str) -> None:
+    """Make a virtual environment that holds `wanted` (arguments of pip), unless its stamp says it does."""
+    mark = environment / "dbpsim-stamp"
+    if mark.is_file() and mark.read_text() == stamp:
+        return
+    log = environment / "pip.log"
+    print(f"setting up {environment.name} (log: {log})", file=sys.stderr, flush=True)
+    if not interpreter(environment).is_file() and run([sys.executable, "-m", "venv", str(environment)]):
+        raise SetUpError(f"tasks.py: could not make the virtual environment {environment}")
+    pip = [str(interpreter(environment)), "-m", "pip", "--disable-pip-version-check"]
+    with log.open("w") as out:
+        for command in (["install", "-q", "-U", "pip", "setuptools", "wheel"], ["install", "-q", *wanted]):
+            if run([*pip, *command], stdout=out, stderr=subprocess.STDOUT):
+                out.flush()
+                sys.stderr.write(log.read_text()[-4000:])
+                raise SetUpError(f"tasks.py: pip {' '.join(command)} failed; the whole log is in {log}")
+    mark.write_text(stamp)
+
+
+def set_up(extras: tuple[str, ...]) -> Path:
+    """Install the project with `extras` (on top of those already there) into .venv; return its Python."""
+    check_python()
+    had = VENV / "dbpsim-extras"
+    union = sorted(set(extras) | set(had.read_text().split() if had.is_file() else ()))
+    sources = b"".join((ROOT / name).read_bytes() for name in ("setup.cfg", "pyproject.toml"))
+    stamp = hashlib.sha256(sources + repr((sys.version, union)).encode()).hexdigest()
+    target = f".[{','.join(union)}]" if union else "."
+    install(VENV, ["-e", target], stamp)
+    had.write_text(" ".join(union))
+    return interpreter(VENV)
+
+
+def bench(python: Path, arguments: list[str]) -> int:
+    """Run the named benchmarks, or all; with ``--peers`` install what they compare with."""
+    options = argparse.ArgumentParser(prog="tasks.py bench")
+    options.add_argument("names", nargs="*", help="files in benchmarks/, without .py (default: all)")
+    options.add_argument("--peers", action="store_true", help="install the peers into .venv-peers and compare")
+    chosen = options.parse_args(arguments)
+    known = {path.stem: path for path in sorted((ROOT / "benchmarks").glob("*.py"))}
+    extra = []
+    if chosen.peers:
+        install(PEERS, ["torch==2.13.0", "numpy<2.4"], "torch==2.13.0")
+        extra = ["--peer-python", str(interpreter(PEERS))]
+    for name in chosen.names or known:
+        if name not in known:
+            raise SetUpError(f"tasks.py bench: found {name!r}; accepted: {', '.join(known)}")
+        status = run([str(python), str(known[name]), *extra])
+        if status:
+            return status
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do one verb; return the exit status."""
+    options = argparse.ArgumentParser(prog="tasks.py", description=__doc__.splitlines()[0])
+    options.add_argument("verb", choices=sorted(EXTRAS))
+    options.add_argument("rest", nargs=argparse.REMAINDER, help="passed on")
+    chosen = options.parse_args(arguments)
+    try:
+        python = set_up(EXTRAS[chosen.verb])
+        if chosen.verb == "demo":
+            return run([str(python), "examples/crossbar_vgg9.py", *chosen.rest])
+        if chosen.verb == "test":
+            return run([str(python), "-m", "pytest", *chosen.rest])
+        if chosen.verb == "lint":
+            status = run([str(python), "-m", "ruff", "check", "."])
+            return run([str(python), "-m", "mypy", "dbpsim", "tasks.py"]) or status
+        if chosen.verb == "docs":
+            return run([str(python), "-m", "sphinx", "-q", "-b", "html", "docs", "docs/_build/html", *chosen.rest])
+        return bench(python, chosen.rest)
+    except SetUpError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("tasks.py: stopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
