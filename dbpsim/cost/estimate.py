@@ -6,12 +6,13 @@
                           + outputs x E_neuron, partial sums x E_adder
                           + pulses x E_pulse                       writes
 
-    t = T x (vectors read by the busiest stage)                    synchronous: all stages step together
-      = T x (vectors read by all stages)                           wavefront: one stage after another
+    t = T x (vectors read by the busiest stage)          synchronous: all stages step together
+      = T x (vectors read by all stages)                 wavefront: one stage after another
       + pulse length x (pulses one after another)                  writes, all tiles together, row by row
 
-A forward and a transposed read of one array take turns, and so do the positions of a convolution.  The vectors
-already hold the steps and the batch.  At eta < 1 the period is T = -tau ln(1 - eta); at eta = 1 it is the hardware's.
+A forward and a transposed read of one array take turns, and so do the positions of a convolution.  The
+vectors already hold the steps and the batch.  At eta < 1 the period is T = -tau ln(1 - eta); at eta = 1 it
+is the hardware's.
 """
 
 from __future__ import annotations
@@ -118,7 +119,9 @@ class CostTable:
             writer.writerow(["stage", *(f"{c}_J" for c in COMPONENTS), "total_J", "multiply_accumulates"])
             for stage, row in self.energy_J.items():
                 values = [repr(row[c]) for c in COMPONENTS]
-                writer.writerow([stage, *values, repr(self.by_stage[stage]), self.multiply_accumulates[stage]])
+                writer.writerow(
+                    [stage, *values, repr(self.by_stage[stage]), self.multiply_accumulates[stage]]
+                )
             totals = [repr(v) for v in self.by_component.values()]
             writer.writerow(["total", *totals, repr(self.total_J), sum(self.multiply_accumulates.values())])
 
@@ -131,13 +134,16 @@ class CostTable:
         for stage, row in self.energy_J.items():
             done = self.multiply_accumulates[stage]
             each = (self.by_stage[stage] - row["write"]) / done if done else 0.0
-            table.add_row(stage, *(_si(row[c], "J") for c in used), _si(self.by_stage[stage], "J"), _si(each, "J"))
+            table.add_row(
+                stage, *(_si(row[c], "J") for c in used), _si(self.by_stage[stage], "J"), _si(each, "J")
+            )
         table.add_section()
         totals = [_si(self.by_component[c], "J") for c in used]
         table.add_row("total", *totals, _si(self.total_J, "J"), _si(self.joules_per_multiply_accumulate, "J"))
         text = io.StringIO()
         Console(file=text, width=120, color_system=None).print(table)
-        times = f"latency {_si(self.latency_s, 's')}: reads {_si(self.read_s, 's')} ({self.schedule}), writes {_si(self.write_s, 's')}"
+        parts = f"reads {_si(self.read_s, 's')} ({self.schedule}), writes {_si(self.write_s, 's')}"
+        times = f"latency {_si(self.latency_s, 's')}: {parts}"
         return "\n".join([text.getvalue().rstrip(), times, *(f"- {note}" for note in self.notes)])
 
 
@@ -150,7 +156,9 @@ def _si(value: float, unit: str) -> str:
     return f"{value / 10.0**power:.3g} {prefix}{unit}"
 
 
-def _stage_energy(stage: StageActivity, hardware: Hardware, parts: Components, period_s: float) -> dict[str, float]:
+def _stage_energy(
+    stage: StageActivity, hardware: Hardware, parts: Components, period_s: float
+) -> dict[str, float]:
     reads: Counts = stage.forward + stage.transposed
     analog = hardware.links == "analog"
     update = hardware.device.update
@@ -170,12 +178,19 @@ def _notes(hardware: Hardware, parts: Components, period_s: float, used: dict[st
     clock = hardware.clock
     step = -math.expm1(-period_s / clock.tau_s)
     notes = [
-        f"clock: {_si(period_s, 's')} a read, tau {_si(clock.tau_s, 's')}: a step of eta = {step:.6g}. {clock.source}",
+        f"clock: {_si(period_s, 's')} a read, tau {_si(clock.tau_s, 's')}, so eta = {step:.6g}. "
+        f"{clock.source}",
         f"device {hardware.device.name}: {hardware.device.conductance.source}",
     ]
     notes += [f"{name}: {getattr(parts, name).source}" for name, energy in used.items() if energy > 0]
-    notes.append("latency: positions of a convolution and the two directions of an array take turns; writes go row by row, all tiles together")
-    notes.append("not counted: memory and data movement, control, leakage, line charging, digital activations and gradients")
+    notes.append(
+        "latency: positions of a convolution and the two directions of an array take turns; "
+        "writes go row by row, all tiles together"
+    )
+    notes.append(
+        "not counted: memory and data movement, control, leakage, line charging, "
+        "digital activations and gradients"
+    )
     return notes
 
 
@@ -228,7 +243,11 @@ def estimate(
     )
     notes = _notes(hardware, parts, period_s, table.by_component)
     if 0 < table.joules_per_multiply_accumulate < 2 * _LEAST_PLAUSIBLE_J_PER_OP:
-        notes.insert(0, "warning: below 5 fJ an operation, less than any designed training core (Marinella 2018: 5.5): check voltages and conductances")
+        notes.insert(
+            0,
+            "warning: below 5 fJ an operation, less than any designed training core (Marinella 2018: 5.5): "
+            "check voltages and conductances",
+        )
     return CostTable(**{**table.__dict__, "notes": tuple(notes)})
 
 

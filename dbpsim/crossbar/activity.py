@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -75,7 +75,9 @@ class Counts:
     @classmethod
     def from_array(cls, numbers: np.ndarray) -> Counts:
         """Return the counts that `as_array` wrote down."""
-        return cls(*(float(n) if f.name == "power_W" else int(n) for f, n in zip(fields(cls), numbers, strict=True)))
+        values: dict[str, Any] = {f.name: int(n) for f, n in zip(fields(cls), numbers, strict=True)}
+        power = [f.name for f in fields(cls)].index("power_W")
+        return cls(**{**values, "power_W": float(numbers[power])})
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Converters between numbers and volts or amperes.
 
 A converter of b bits gives 2^b - 1 codes, -L..L with L = 2^(b-1) - 1, zero among them.  What its full scale
-stands for is the question: stress is a thousand times smaller than activity, and an 8-bit ADC whose range is set by
-the activity reads it as exact zeros.  So the transposed read always sets its ranges itself, sample by sample.
+stands for is the question: stress is a thousand times smaller than activity, and an 8-bit ADC whose range
+is set by the activity reads it as exact zeros.  So the transposed read always sets its ranges itself,
+sample by sample.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ class Converter(Section):
     """A converter's resolution and range.
 
     ``range="sample"`` sets the range of each sample and read to its largest magnitude (range management);
-    ``range="fixed"`` keeps it at `limit` in forward reads: for the DAC in units of the activation, for the ADC as
-    a share of a column's full scale (all rows of the tile at full input and full weight).
+    ``range="fixed"`` keeps it at `limit` in forward reads: for the DAC in units of the activation, for the
+    ADC as a share of a column's full scale (all rows of the tile at full input and full weight).
     """
 
     bits: Annotated[int | Literal["none"], BeforeValidator(_bits)] = 8
@@ -68,8 +69,8 @@ def sense_limit(adc: Converter, dac: Converter, rows: int, w_max: float, *, mana
 
     Examples
     --------
-    >>> sense_limit(Converter(range="fixed", limit=0.1), Converter(range="fixed", limit=2.0), 256, 0.5, managed=False)
-    25.6
+    >>> sense_limit(Converter(range="fixed", limit=0.1), Converter(range="fixed", limit=2.0), 256, 0.5,
+    managed=False) 25.6
     """
     if managed or adc.limit is None or dac.limit is None:
         return 0.0

@@ -1,8 +1,8 @@
 """The hardware file: device, tile, converters, links and clock of a chip.
 
-A preset, a TOML file or a `Hardware` object says what a chip is made of.  ``links = "digital"`` puts a converter
-in front of and behind every array and adds partial sums as numbers; ``links = "analog"`` joins arrays and
-neurons by wires, as dyadic hardware allows, and adds the currents of stacked tiles on one line.
+A preset, a TOML file or a `Hardware` object says what a chip is made of.  ``links = "digital"`` puts a
+converter in front of and behind every array and adds partial sums as numbers; ``links = "analog"`` joins
+arrays and neurons by wires, as dyadic hardware allows, and adds the currents of stacked tiles on one line.
 
 The clock: a neuron of time constant tau that is held for a period T moves by eta = 1 - exp(-T / tau) of
 the way to its target, so a period is an Euler step (theory.md, fact 2).
@@ -97,7 +97,9 @@ class Hardware(Section):
     @model_validator(mode="after")
     def _links(self) -> Hardware:
         if self.links == "analog" and (self.dac.levels or self.adc.levels):
-            raise ValueError('links = "analog" has no converters between layers: drop dac and adc, or set links = "digital"')
+            raise ValueError(
+                'links = "analog" has no converters between layers: drop dac and adc, or links = "digital"'
+            )
         if self.adc.range == "fixed" and self.dac.range != "fixed":
             raise ValueError("a fixed adc range is a share of full scale, which needs a fixed dac range")
         return self

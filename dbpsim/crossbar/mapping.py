@@ -2,12 +2,14 @@
 
     W = (G+ - G-) w_max / (g_max - g_min)
 
-One cell of a pair holds the weight's magnitude and the other rests at g_min.  There is one w_max a matrix, not a tile
-or a column: a read of W and a read of W^T then have the same gain, and stay adjoint with no digital scaling in between.
+One cell of a pair holds the weight's magnitude and the other rests at g_min.  There is one w_max a matrix,
+not a tile or a column: a read of W and a read of W^T then have the same gain, and stay adjoint with no
+digital scaling in between.
 
-Layout: matrices are stored as the arrays see them, inputs along rows, outputs along columns.  A dense weight (out, in)
-lies transposed; a convolution's (kh, kw, in, out) is its im2col matrix, rows in the order (kernel row, kernel column,
-channel).  Tile (i, j) holds rows i R to (i+1) R and columns j C to (j+1) C; the last ones may be partly empty.
+Layout: matrices are stored as the arrays see them, inputs along rows, outputs along columns.  A dense
+weight (out, in) lies transposed; a convolution's (kh, kw, in, out) is its im2col matrix, rows in the order
+(kernel row, kernel column, channel).  Tile (i, j) holds rows i R to (i+1) R and columns j C to (j+1) C; the
+last ones may be partly empty.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
     write(weight)   pulses for what has changed by a device's step or more
 
 A convolution reads its im2col matrix once a position; the transposed reads of overlapping positions are added
-where they meet (`fold`).  Each read has its own random numbers, named by (seed, name, direction, count of reads),
-and the counts are part of `state`, so a resumed run goes on as if nothing had happened.
+where they meet (`fold`).  Each read has its own random numbers, named by (seed, name, direction, count of
+reads), and the counts are part of `state`, so a resumed run goes on as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class _CrossbarOperator:
         """Counts since the chip was programmed."""
         rows, columns = self.tiles.shape
         down, across = tile_count(self.tiles.shape, self.hardware.tile)
-        return StageActivity(rows, columns, down * across, *self._counts, self.tiles.written)
+        forward, transposed = self._counts
+        return StageActivity(rows, columns, down * across, forward, transposed, self.tiles.written)
 
     def write(self, weight: np.ndarray) -> None:
         """Program what has changed: whole steps of the device now, the rest when it has grown to a step.
@@ -63,7 +64,9 @@ class _CrossbarOperator:
             If `weight` has another shape or holds NaN or infinity.
         """
         if weight.shape != self.weight_shape:
-            raise ValueError(f"{self.name}: write: found a weight of shape {weight.shape}; accepted: {self.weight_shape}")
+            raise ValueError(
+                f"{self.name}: write: found a weight of shape {weight.shape}; accepted: {self.weight_shape}"
+            )
         self.tiles.write(self._matrix(weight))
 
     def state(self) -> dict[str, np.ndarray]:
@@ -78,13 +81,17 @@ class _CrossbarOperator:
 
     def _matrix(self, weight: np.ndarray) -> np.ndarray:
         if not np.isfinite(weight).all():
-            raise ValueError(f"{self.name}: weights hold NaN or infinity; found {np.count_nonzero(~np.isfinite(weight))}.")
+            raise ValueError(
+                f"{self.name}: weights hold NaN or infinity; found {np.count_nonzero(~np.isfinite(weight))}."
+            )
         return self._as_matrix(weight)
 
     def _as_matrix(self, weight: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
-    def _count(self, transposed: bool, vectors: int, clipped: int, saturated: int, lost: int, power_W: float) -> None:
+    def _count(
+        self, transposed: bool, vectors: int, clipped: int, saturated: int, lost: int, power_W: float
+    ) -> None:
         rows, columns = self.tiles.shape
         down, across = tile_count(self.tiles.shape, self.hardware.tile)
         driven, outputs = (columns, rows) if transposed else (rows, columns)
@@ -106,7 +113,9 @@ class _CrossbarOperator:
         # Numbers as the arrays see them, and the sum over samples of (V / v_read)^2 of each.
         flat = np.ascontiguousarray(a).reshape(len(a), -1)
         driven, full_scale, clipped = drive(flat, self.hardware.dac, managed=transposed)
-        weight = np.divide(1.0, full_scale.astype(np.float64) ** 2, out=np.zeros(len(a)), where=full_scale > 0)
+        weight = np.divide(
+            1.0, full_scale.astype(np.float64) ** 2, out=np.zeros(len(a)), where=full_scale > 0
+        )
         return driven, weighted_squares(driven, weight), clipped
 
 
@@ -156,7 +165,9 @@ class CrossbarDense(_CrossbarOperator):
     def _read(self, a: np.ndarray, transposed: bool) -> np.ndarray:
         driven, squares, clipped = self._drive(a, transposed)
         vectors = driven.reshape(-1, a.shape[-1])
-        out, saturated, lost = self.tiles.read(vectors, len(a), 0, self.tiles.next_key(transposed), transposed)
+        out, saturated, lost = self.tiles.read(
+            vectors, len(a), 0, self.tiles.next_key(transposed), transposed
+        )
         power = self.tiles.power(squares.reshape(-1, a.shape[-1]).sum(axis=0), transposed)
         self._count(transposed, len(vectors), clipped, saturated, lost, power)
         return out.reshape(*a.shape[:-1], out.shape[1])

@@ -1,13 +1,15 @@
 """A weight matrix on tiles: what its cells hold, how it is read, how it is written.
 
-    forward     u_i = sum_j W_ij v_j + sqrt( sum_j S_ij v_j^2 ) z_i        W = weights of the pairs,  z_i ~ N(0, 1)
+    forward     u_i = sum_j W_ij v_j + sqrt( sum_j S_ij v_j^2 ) z_i,    z_i ~ N(0, 1)
     transposed  the same cells with rows and columns exchanged
 
-S_ij = (sigma+_ij^2 + sigma-_ij^2) (w_max / span)^2 is the variance of a read of one pair.  The cells of a column are
-independent and Gaussian, so their sum is drawn once an output with the exact variance, at the price of one more
-matrix product, instead of once a cell.  (Outputs of one read share no cell, so they are independent too.)
+W are the weights of the pairs; S_ij = (sigma+_ij^2 + sigma-_ij^2) (w_max / span)^2 is the variance of a read of one pair.  The cells of a
+column are independent and Gaussian, so their sum is drawn once an output with the exact variance, at the
+price of one more matrix product, instead of once a cell.  (Outputs of one read share no cell, so they are
+independent too.)
 
-With an ADC every stack of tiles is converted by itself and partial sums are added as numbers; without, currents add on the wire.
+With an ADC every stack of tiles is converted by itself and partial sums are added as numbers; without,
+currents add on the wire.
 """
 
 from __future__ import annotations
@@ -104,7 +106,9 @@ class TiledMatrix:
         seen = matrix[:, cut].T if transposed else matrix[cut]
         return np.matmul(v[:, cut], seen, out=empty((len(v), seen.shape[1]), v.dtype))
 
-    def read(self, v: np.ndarray, samples: int, first: int, key: np.uint64, transposed: bool) -> tuple[np.ndarray, int, int]:
+    def read(
+        self, v: np.ndarray, samples: int, first: int, key: np.uint64, transposed: bool
+    ) -> tuple[np.ndarray, int, int]:
         """Return (W v or W^T v with noise and conversion, values saturated, values lost).
 
         Parameters
@@ -126,7 +130,9 @@ class TiledMatrix:
         for number, cut in enumerate(cuts):
             mean, variance = self.currents(v, transposed, cut, squares)
             limit = sense_limit(adc, self.hardware.dac, min(step, v.shape[1]), self.w_max, managed=transposed)
-            over, under = self.sense(mean, variance, samples, first, np.uint64(bits(key, number)), limit, out, number > 0)
+            over, under = self.sense(
+                mean, variance, samples, first, np.uint64(bits(key, number)), limit, out, number > 0
+            )
             saturated, lost = saturated + over, lost + under
         return out, saturated, lost
 
@@ -144,7 +150,9 @@ class TiledMatrix:
         """Put `mean` (overwritten) with noise and conversion into `out`; return (saturated, lost)."""
         spread = None if variance is None else variance.reshape(samples, -1)
         flat, result = mean.reshape(samples, -1), out.reshape(samples, -1)
-        return read_out(flat, spread, key, first, limit, self.hardware.adc.levels, result, accumulate=accumulate)
+        return read_out(
+            flat, spread, key, first, limit, self.hardware.adc.levels, result, accumulate=accumulate
+        )
 
     def power(self, squares: np.ndarray, transposed: bool) -> float:
         """Return sum V^2 G (W) for `squares`, the sum over vectors of each line's (input / full scale)^2."""
@@ -164,10 +172,14 @@ class TiledMatrix:
         window = self.device.conductance
         self.w_max = weight_limit(matrix, self.hardware)
         wanted = differential(matrix, self.w_max, window)
-        plus, minus = (program(np.asarray(g, matrix.dtype), self.device, random) for g in pair(wanted, window))
+        plus, minus = (
+            program(np.asarray(g, matrix.dtype), self.device, random) for g in pair(wanted, window)
+        )
         each = self.hardware.device.programming.pulses_per_cell if self.hardware.device.programming else 1
         rows = min(self.hardware.tile.rows, len(matrix))
-        self.written += Counts(cells=2 * matrix.size, pulses=round(2 * matrix.size * each), slots=round(rows * each))
+        self.written += Counts(
+            cells=2 * matrix.size, pulses=round(2 * matrix.size * each), slots=round(rows * each)
+        )
         self.g_plus, self.g_minus = plus, minus
         self.believed = wanted if self.device.update is not None else None
         self._look()
@@ -184,7 +196,9 @@ class TiledMatrix:
         n, old = pulses.ravel()[at], self.believed.ravel()[at]
         new = np.clip(old + n * update.step_S, -window.span_S, window.span_S).astype(old.dtype)
         up, down = (np.maximum(n, 0), np.maximum(-n, 0))
-        if update.polarity == "both":  # keep one cell of the pair at rest: a change across zero is shared by both
+        if (
+            update.polarity == "both"
+        ):  # keep one cell of the pair at rest: a change across zero is shared by both
             up, down = ((np.maximum(s * new, 0) - np.maximum(s * old, 0)) / update.step_S for s in (1, -1))
         random = stream(self.seed, self.name, "pulse", self.writes)
         plus = pulsed(self.g_plus.ravel()[at], up, update, window.g_max_S, random)
@@ -201,7 +215,7 @@ class TiledMatrix:
     def _refresh(
         self, plus: np.ndarray, minus: np.ndarray, difference: np.ndarray, random: np.random.Generator
     ) -> np.ndarray:
-        # One-sided cells fill up; a pair with a full cell is erased and programmed to its difference (in place here).
+        # One-sided cells fill up; a pair with a full cell is erased and programmed anew, in place.
         window = self.device.conductance
         full = np.maximum(plus, minus) >= window.g_max_S
         for held, target in zip((plus, minus), pair(difference[full], window), strict=True):
@@ -222,18 +236,23 @@ class TiledMatrix:
         window = self.device.conductance
         if at is None:
             self.effective = weights(self.g_plus, self.g_minus, self.w_max, window)
-            self.variance = None if self.device.read_noise is None else self._variance(self.g_plus, self.g_minus)
+            self.variance = (
+                None if self.device.read_noise is None else self._variance(self.g_plus, self.g_minus)
+            )
         else:
             plus, minus = self.g_plus.ravel()[at], self.g_minus.ravel()[at]
             self.effective.ravel()[at] = weights(plus, minus, self.w_max, window)
             if self.variance is not None:
                 self.variance.ravel()[at] = self._variance(plus, minus)
         self._line_conductance = tuple(
-            self.g_plus.sum(axis, dtype=np.float64) + self.g_minus.sum(axis, dtype=np.float64) for axis in (1, 0)
+            self.g_plus.sum(axis, dtype=np.float64) + self.g_minus.sum(axis, dtype=np.float64)
+            for axis in (1, 0)
         )
 
     def _variance(self, plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
-        scale = self.w_max / self.device.conductance.span_S  # before squaring: S^2 is near float32's smallest numbers
+        scale = (
+            self.w_max / self.device.conductance.span_S
+        )  # before squaring: S^2 is near float32's smallest numbers
         return (read_sigma(plus, self.device) * scale) ** 2 + (read_sigma(minus, self.device) * scale) ** 2
 
     def state(self) -> dict[str, np.ndarray]:
@@ -262,7 +281,9 @@ class TiledMatrix:
             raise ValueError(f"{self.name}: chip state lacks {', '.join(sorted(wanted - set(state)))}")
         for key in ("g_plus", "g_minus", *(["believed"] if self.believed is not None else [])):
             if state[key].shape != self.shape:
-                raise ValueError(f"{self.name}: chip state {key}: found shape {state[key].shape}; accepted: {self.shape}")
+                raise ValueError(
+                    f"{self.name}: chip state {key}: found shape {state[key].shape}; accepted: {self.shape}"
+                )
             setattr(self, key, np.array(state[key], self.g_plus.dtype))
         self.w_max = float(state["w_max"])
         *self.reads, self.writes = (int(n) for n in state["counters"])

@@ -1,6 +1,7 @@
 """Conductance drift after programming.
 
-    g(t) = g(t0) (t / t0)^-nu,   nu ~ N( mean(g), sigma(g) ),   mean and sigma = clip(slope ln(g/g_max) + offset, low, high)
+    g(t) = g(t0) (t / t0)^-nu,   nu ~ N( mean(g), sigma(g) )
+    mean, sigma = clip(slope ln(g / g_max) + offset, low, high)
 
 Structural relaxation of the amorphous phase; exponents fitted per cell by Nandakumar et al. (ICECS 2019).
 """
@@ -31,8 +32,8 @@ def drifted(g: np.ndarray, nu: np.ndarray, time_s: float, device: Device) -> np.
     Examples
     --------
     >>> from dbpsim.devices import load_device
-    >>> round(float(drifted(np.array(1.0), np.array(0.05), 20e4, load_device("pcm"))), 4)  # four decades of t0
-    0.631
+    >>> round(float(drifted(np.array(1.0), np.array(0.05), 20e4, load_device("pcm"))), 4)  # four decades of
+    t0 0.631
     """
     if device.drift is None or time_s <= device.drift.t0_s:
         return g

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
 import os
 import tomllib
@@ -66,10 +67,8 @@ def is_path(spec: str | os.PathLike[str]) -> bool:
 
 
 def _folders() -> Iterator[Path]:
-    try:
+    with contextlib.suppress(ModuleNotFoundError, TypeError):  # not installed, or an editable install
         yield Path(str(importlib.resources.files("dbpsim.data.devices")))
-    except (ModuleNotFoundError, TypeError):
-        pass
     yield Path(__file__).resolve().parents[2] / "devices"
 
 

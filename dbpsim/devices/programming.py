@@ -20,7 +20,7 @@ def programming_sigma(g: np.ndarray | float, device: Device) -> np.ndarray:
     --------
     >>> from dbpsim.devices import load_device
     >>> [round(float(programming_sigma(x * 25e-6, load_device("pcm"))) * 1e6, 3) for x in (0, 0.5, 1)]  # uS
-    [0.264, 0.953, 1.056]
+    [0.264, 0.953, 1.055]
     """
     x = np.asarray(g) / device.conductance.g_max_S
     sigma = np.zeros_like(x)

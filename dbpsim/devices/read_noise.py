@@ -1,9 +1,11 @@
 """Read noise: how far two reads of one cell lie apart.
 
-    sigma(g) = g Q sqrt( ln( (t_observe + t_read) / (2 t_read) ) ),   Q = min( q_scale (g/g_max)^-q_exponent, q_limit )
+    sigma(g) = g Q sqrt( ln( (t_observe + t_read) / (2 t_read) ) )
+    Q = min( q_scale (g / g_max)^-q_exponent, q_limit )
 
-1/f noise integrated from 1/t_observe to the bandwidth of a read (Nandakumar et al., ICECS 2019).  Each read draws it
-afresh and independently for each cell; the part slower than a read is thereby counted as if it were fast.
+1/f noise integrated from 1/t_observe to the bandwidth of a read (Nandakumar et al., ICECS 2019).  Each read
+draws it afresh and independently for each cell; the part slower than a read is thereby counted as if it
+were fast.
 """
 
 from __future__ import annotations

@@ -65,7 +65,9 @@ class ReadNoise(Section):
     @model_validator(mode="after")
     def _band(self) -> ReadNoise:
         if self.t_observe_s < self.t_read_s:
-            raise ValueError(f"t_observe_s = {self.t_observe_s:g} s must be at least t_read_s = {self.t_read_s:g} s")
+            raise ValueError(
+                f"t_observe_s = {self.t_observe_s:g} s must be at least t_read_s = {self.t_read_s:g} s"
+            )
         return self
 
 
@@ -105,8 +107,8 @@ class Device(Section):
 
     Examples
     --------
-    >>> cell = Device(name="mine", family="test", conductance=dict(g_min_S=0, g_max_S=1e-6, source="a doctest"))
-    >>> cell.read_noise is None, cell.conductance.span_S
+    >>> cell = Device(name="mine", family="test", conductance=dict(g_min_S=0, g_max_S=1e-6, source="a
+    doctest")) >>> cell.read_noise is None, cell.conductance.span_S
     (True, 1e-06)
     """
 
@@ -120,15 +122,16 @@ class Device(Section):
     update: Update | None = None
 
 
-def _keys(model: Any, path: tuple[int | str, ...]) -> list[str]:
-    # The keys accepted where `path` ends: descend through the sections, whatever optional they are wrapped in.
+def _keys(root: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    # The keys accepted where `path` ends: descend through sections, optional or not.
+    model: type[BaseModel] | None = root
     for part in path:
-        if not (isinstance(model, type) and issubclass(model, BaseModel)) or part not in model.model_fields:
+        if model is None or part not in model.model_fields:
             return []
-        annotation = model.model_fields[str(part)].annotation
+        annotation: Any = model.model_fields[str(part)].annotation
         options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
         model = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
-    return list(model.model_fields) if isinstance(model, type) else []
+    return list(model.model_fields) if model else []
 
 
 def suggestion(word: str, known: list[str]) -> str:
@@ -156,6 +159,8 @@ def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
             text = "missing"
         else:
             accepted = e["msg"].removeprefix("Value error, ")
-            text = accepted if isinstance(e["input"], dict | BaseModel) else f"found {e['input']!r}; {accepted}"
+            text = (
+                accepted if isinstance(e["input"], dict | BaseModel) else f"found {e['input']!r}; {accepted}"
+            )
         lines.append(f"{where}: {key}: {text}" if key else f"{where}: {text}")
     return "\n".join(lines)

@@ -4,7 +4,8 @@
 
 The n pulses a cell gets in one write are summed in closed form: with independent steps of mean `step` and
 standard deviation `step_sigma step` this is the distribution's exact mean and variance.  What is smaller
-than a step waits in the controller's accumulator (mixed-precision training: Nandakumar et al., Front. Neurosci. 14:406, 2020).
+than a step waits in the controller's accumulator (mixed-precision training: Nandakumar et al., Front.
+Neurosci. 14:406, 2020).
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ def whole_pulses(wanted: np.ndarray, update: Update) -> np.ndarray:
     >>> whole_pulses(np.array([0.9e-9, -2.5e-9]), load_device("ecram").update).tolist()
     [0.0, -2.0]
     """
-    # A belief is a multiple of the step up to rounding: a change short of a whole step by rounding alone is one.
+    # A belief is a multiple of the step up to rounding: a step short of one by rounding is one.
     return np.trunc(wanted / wanted.dtype.type(update.step_S) * wanted.dtype.type(1 + 1e-6))
 
 
-def pulsed(g: np.ndarray, pulses: np.ndarray, update: Update, ceiling_S: float, random: np.random.Generator) -> np.ndarray:
-    """Return the conductances `g` (S) after `pulses` signed pulses each, kept between zero and `ceiling_S`."""
+def pulsed(
+    g: np.ndarray, pulses: np.ndarray, update: Update, ceiling_S: float, random: np.random.Generator
+) -> np.ndarray:
+    """Return the conductances `g` (S) after `pulses` signed pulses each, kept in 0 to `ceiling_S`."""
     z = random.standard_normal(g.shape, np.float32)
     change = update.step_S * (pulses + np.sqrt(np.abs(pulses)) * update.step_sigma * z)
     return np.clip(g + change, 0, ceiling_S).astype(g.dtype)

@@ -1,6 +1,7 @@
-"""Standard normal deviates by the vector: Box and Muller's pairs in float32 arithmetic a processor can run 16 at a time.
+"""Standard normal deviates by the vector: Box and Muller's pairs in float32 arithmetic without branches.
 
-One 64-bit hash of (key, counter) (SplitMix64, as in `dbpsim.kernels.random`) is cut into a 31-bit u and a 30-bit t:
+One 64-bit hash of (key, counter) (SplitMix64, as in `dbpsim.kernels.random`) is cut into a 31-bit u and a
+30-bit t:
 
     z1 = sqrt(-2 ln u) (+-) sin(pi t / 2)      z2 = sqrt(-2 ln u) (+-) cos(pi t / 2)
 
@@ -30,7 +31,13 @@ _ZERO, _HALF, _ONE, _U31, _U30 = _f(0.0), _f(0.5), _f(1.0), _f(2.0**-31), _f(2.0
 _L0, _L1, _L2, _L3 = _f(-1.9999975270), _f(0.9997438319), _f(-0.6622410382), _f(0.4702972751)
 _L4, _L5, _L6, _LN2 = _f(-0.2988691872), _f(0.1331760999), _f(-0.0284056512), _f(-1.3862943611)
 # sin(pi t / 2) / t and cos(pi t / 2) in t^2 on [0, 1]
-_A0, _A1, _A2, _A3, _A4 = _f(1.5707963201), _f(-0.6459637604), _f(0.0796899226), _f(-0.0046741507), _f(0.0001516751)
+_A0, _A1, _A2, _A3, _A4 = (
+    _f(1.5707963201),
+    _f(-0.6459637604),
+    _f(0.0796899226),
+    _f(-0.0046741507),
+    _f(0.0001516751),
+)
 _C1, _C2, _C3 = _f(-1.2337005343), _f(0.2536693225), _f(-0.0208626877)
 _C4, _C5 = _f(0.0009177239), _f(-0.0000238245)
 

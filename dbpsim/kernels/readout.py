@@ -4,7 +4,7 @@ A row of the arrays here is one sample (all positions of one image): it has its 
 of random numbers, so a result does not depend on how a batch was cut up, nor on threads.
 
     digitise     a -> q(a)                   the converter in front of the array (DAC)
-    read_out     x -> q(x + sqrt(v) z)       noise of the read, then the converter behind it (ADC), added to `out`
+    read_out     x -> q(x + sqrt(v) z)       noise of the read, then the converter behind it (ADC)
     weighted_squares    sum over samples of w a^2, for V^2 G
 
 A converter with b bits has the 2^b - 1 codes -L..L, L = 2^(b-1) - 1, a code at zero, and step limit / L;
@@ -158,7 +158,17 @@ def read_out(
     counts = np.zeros((len(x), 2), np.int64)
     noise = x if variance is None else variance
     _read_out(
-        x, noise, variance is not None, kind(limit), kind(levels), _ROUNDER[x.dtype], key, first, accumulate, out, counts
+        x,
+        noise,
+        variance is not None,
+        kind(limit),
+        kind(levels),
+        _ROUNDER[x.dtype],
+        key,
+        first,
+        accumulate,
+        out,
+        counts,
     )
     saturated, lost = counts.sum(axis=0)
     return int(saturated), int(lost)

@@ -73,18 +73,28 @@ def test_a_cell_without_drift_stands_still():
 
 def test_pulses_are_whole_steps_towards_zero():
     step = ECRAM.update.step_S
-    assert whole_pulses(np.array([0.99, 1.0, 2.7, -0.99, -3.01]) * step, ECRAM.update).tolist() == [0, 1, 2, 0, -3]
+    assert whole_pulses(np.array([0.99, 1.0, 2.7, -0.99, -3.01]) * step, ECRAM.update).tolist() == [
+        0,
+        1,
+        2,
+        0,
+        -3,
+    ]
 
 
 @pytest.mark.parametrize("pulses", [1, 16])
 def test_pulses_add_mean_step_and_independent_spread(pulses):
     start, step = 5e-7, ECRAM.update.step_S
-    found = pulsed(np.full(N, start), np.full(N, -pulses), ECRAM.update, 1e-6, np.random.default_rng(3)) - start
+    found = (
+        pulsed(np.full(N, start), np.full(N, -pulses), ECRAM.update, 1e-6, np.random.default_rng(3)) - start
+    )
     sigma = 0.3 * step * math.sqrt(pulses)
     assert abs(found.mean() + pulses * step) < SIGMAS * sigma / math.sqrt(N)
     assert abs(found.var() / sigma**2 - 1) < SIGMAS * math.sqrt(2 / N)
 
 
 def test_pulses_stop_at_the_window():
-    g = pulsed(np.array([9.999e-7, 1e-10]), np.array([50.0, -50.0]), ECRAM.update, 1e-6, np.random.default_rng(0))
+    g = pulsed(
+        np.array([9.999e-7, 1e-10]), np.array([50.0, -50.0]), ECRAM.update, 1e-6, np.random.default_rng(0)
+    )
     assert g.tolist() == [1e-6, 0.0]

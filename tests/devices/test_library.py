@@ -27,7 +27,13 @@ def test_every_device_states_its_sources():
     for entry in list_devices():
         device = load_device(entry.name)
         assert device.name == entry.name
-        for section in (device.conductance, device.programming, device.read_noise, device.drift, device.update):
+        for section in (
+            device.conductance,
+            device.programming,
+            device.read_noise,
+            device.drift,
+            device.update,
+        ):
             assert section is None or len(section.source) > 10
 
 
@@ -49,7 +55,10 @@ def test_a_users_file_is_read_by_its_path(tmp_path):
     [
         (("g_max_S = 2e-5", "g_maxS = 2e-5"), ["mine.toml", "conductance.g_maxS", "did you mean g_max_S?"]),
         (("g_max_S = 2e-5", "g_max_S = 1e-7"), ["conductance", "must exceed g_min_S"]),
-        (("g_min_S = 1e-6", "g_min_S = -1e-6"), ["conductance.g_min_S", "found -1e-06", "greater than or equal to 0"]),
+        (
+            ("g_min_S = 1e-6", "g_min_S = -1e-6"),
+            ["conductance.g_min_S", "found -1e-06", "greater than or equal to 0"],
+        ),
         (("g_min_S = 1e-6", "g_min_S = nan"), ["conductance.g_min_S", "found nan"]),
         (("g_min_S = 1e-6", 'g_min_S = "low"'), ["conductance.g_min_S", "found 'low'", "number"]),
         (('source = "a test"', ""), ["conductance.source", "missing"]),
@@ -70,5 +79,5 @@ def test_an_unknown_name_gets_a_suggestion():
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(ValueError, match="nothing.toml: No such file"):
+    with pytest.raises(ValueError, match=r"nothing\.toml: No such file"):
         load_device(tmp_path / "nothing.toml")

@@ -48,7 +48,9 @@ def test_noise_of_a_sample_does_not_depend_on_how_the_batch_was_cut(size):
     read_out(np.zeros_like(variance), variance, KEY, 0, 0.0, 0, whole, accumulate=False)
     for first in (0, 2, 4):
         part = slice(first, first + 2)
-        read_out(np.zeros_like(variance[part]), variance[part], KEY, first, 0.0, 0, cut[part], accumulate=False)
+        read_out(
+            np.zeros_like(variance[part]), variance[part], KEY, first, 0.0, 0, cut[part], accumulate=False
+        )
     assert np.array_equal(whole, cut)
     assert len(np.unique(whole)) > 0.99 * whole.size  # no sample repeats another's numbers
 
