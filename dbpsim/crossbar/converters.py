@@ -69,8 +69,9 @@ def sense_limit(adc: Converter, dac: Converter, rows: int, w_max: float, *, mana
 
     Examples
     --------
-    >>> sense_limit(Converter(range="fixed", limit=0.1), Converter(range="fixed", limit=2.0), 256, 0.5,
-    managed=False) 25.6
+    >>> adc, dac = Converter(range="fixed", limit=0.1), Converter(range="fixed", limit=2.0)
+    >>> sense_limit(adc, dac, 256, 0.5, managed=False)
+    25.6
     """
     if managed or adc.limit is None or dac.limit is None:
         return 0.0

@@ -3,10 +3,10 @@
     forward     u_i = sum_j W_ij v_j + sqrt( sum_j S_ij v_j^2 ) z_i,    z_i ~ N(0, 1)
     transposed  the same cells with rows and columns exchanged
 
-W are the weights of the pairs; S_ij = (sigma+_ij^2 + sigma-_ij^2) (w_max / span)^2 is the variance of a read of one pair.  The cells of a
-column are independent and Gaussian, so their sum is drawn once an output with the exact variance, at the
-price of one more matrix product, instead of once a cell.  (Outputs of one read share no cell, so they are
-independent too.)
+W are the weights of the pairs; S_ij = (sigma+_ij^2 + sigma-_ij^2) (w_max / span)^2 is the variance of a
+read of one pair.  The cells of a column are independent and Gaussian, so their sum is drawn once an output
+with the exact variance, at the price of one more matrix product, instead of once a cell.  (Outputs of one
+read share no cell, so they are independent too.)
 
 With an ADC every stack of tiles is converted by itself and partial sums are added as numbers; without,
 currents add on the wire.

@@ -32,8 +32,9 @@ def drifted(g: np.ndarray, nu: np.ndarray, time_s: float, device: Device) -> np.
     Examples
     --------
     >>> from dbpsim.devices import load_device
-    >>> round(float(drifted(np.array(1.0), np.array(0.05), 20e4, load_device("pcm"))), 4)  # four decades of
-    t0 0.631
+    >>> after = drifted(np.array(1.0), np.array(0.05), 20e4, load_device("pcm"))  # four decades after t0
+    >>> round(float(after), 4)
+    0.631
     """
     if device.drift is None or time_s <= device.drift.t0_s:
         return g

@@ -107,8 +107,9 @@ class Device(Section):
 
     Examples
     --------
-    >>> cell = Device(name="mine", family="test", conductance=dict(g_min_S=0, g_max_S=1e-6, source="a
-    doctest")) >>> cell.read_noise is None, cell.conductance.span_S
+    >>> window = Conductance(g_min_S=0, g_max_S=1e-6, source="a doctest")
+    >>> cell = Device(name="mine", family="test", conductance=window)
+    >>> cell.read_noise is None, cell.conductance.span_S
     (True, 1e-06)
     """
 

@@ -54,7 +54,7 @@ def test_files_hold_the_table(chip, tmp_path):
     table.to_json(tmp_path / "cost.json")
     table.to_csv(tmp_path / "cost.csv")
     assert json.loads((tmp_path / "cost.json").read_text())["total_energy_J"] == table.total_J
-    rows = list(csv.DictReader((tmp_path / "cost.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "cost.csv").read_text().splitlines()))
     assert [r["stage"] for r in rows] == ["conv", "fc", "total"]
     assert float(rows[-1]["total_J"]) == table.total_J
 

@@ -70,7 +70,8 @@ def test_analog_links_convert_nothing():
 def test_a_silent_input_takes_no_power_and_loses_nothing():
     chip = CrossbarDense(RANDOM.standard_normal((3, 4)), load_hardware("pcm"), "fc", 0)
     assert chip.transpose(np.zeros((2, 3))).tolist() == np.zeros((2, 4)).tolist()
-    assert chip.activity.transposed.power_W == 0.0 and chip.activity.transposed.lost == 0
+    assert chip.activity.transposed.power_W == 0.0
+    assert chip.activity.transposed.lost == 0
 
 
 def test_the_share_of_a_run_is_after_minus_before():
@@ -80,7 +81,8 @@ def test_the_share_of_a_run_is_after_minus_before():
     chip.forward(a)
     after = measure({"fc": chip})
     share = after - before
-    assert share.stages["fc"].forward.vectors == 2 and share.stages["fc"].write.pulses == 0
+    assert share.stages["fc"].forward.vectors == 2
+    assert share.stages["fc"].write.pulses == 0
     assert (before + share).stages["fc"].forward == after.stages["fc"].forward
     with pytest.raises(ValueError, match="different chips"):
         after - measure({"other": chip})

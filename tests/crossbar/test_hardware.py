@@ -19,7 +19,8 @@ def test_presets_load_and_say_what_they_are():
         8,
         "digital",
     )
-    assert pcm.noisy and not load_hardware("ideal").noisy
+    assert pcm.noisy
+    assert not load_hardware("ideal").noisy
     assert load_hardware(pcm) is pcm
 
 
@@ -82,4 +83,5 @@ def test_weights_survive_the_way_to_conductances_and_back(headroom):
 
 def test_tiles_are_counted_up():
     tile = load_hardware("pcm").tile
-    assert tile_count((256, 257), tile) == (1, 2) and tile_count((1, 1), tile) == (1, 1)
+    assert tile_count((256, 257), tile) == (1, 2)
+    assert tile_count((1, 1), tile) == (1, 1)

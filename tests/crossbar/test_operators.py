@@ -45,7 +45,8 @@ def test_with_every_effect_off_reads_equal_the_digital_operator(hardware, dtype)
         *((*convolution(hardware, dtype, s), images) for s in ((1, 1), (2, 1))),
     ):
         u = digital.forward(x)
-        assert chip.forward(x).dtype == dtype and not chip.noisy
+        assert chip.forward(x).dtype == dtype
+        assert not chip.noisy
         assert relative(chip.forward(x), u) < TOLERANCE[dtype]
         assert relative(chip.transpose(u), digital.transpose(u)) < TOLERANCE[dtype]
         assert relative(chip.outer(u, x), digital.outer(u, x)) < TOLERANCE[dtype]
@@ -94,7 +95,8 @@ def test_reads_differ_and_seeds_repeat_them():
         assert first.noisy
         one, two = first.forward(x), first.forward(x)
         assert not np.array_equal(one, two)
-        assert np.array_equal(one, second.forward(x)) and np.array_equal(two, second.forward(x))
+        assert np.array_equal(one, second.forward(x))
+        assert np.array_equal(two, second.forward(x))
         assert not np.array_equal(one, make("pcm", seed=1)[0].forward(x))
         assert np.array_equal(first.transpose(one), second.transpose(one))
 
@@ -144,7 +146,8 @@ def test_a_resumed_chip_goes_on_as_if_nothing_had_happened():
     again = [resumed.forward(a), resumed.transpose(resumed.forward(a))]
     resumed.write(digital.weight * 1.3)
     assert all(np.array_equal(x, y) for x, y in zip(going_on, again, strict=True))
-    assert np.array_equal(chip.weight, resumed.weight) and chip.activity == resumed.activity
+    assert np.array_equal(chip.weight, resumed.weight)
+    assert chip.activity == resumed.activity
 
 
 def test_a_foreign_state_is_refused():
@@ -189,7 +192,8 @@ def test_partial_sums_of_tiles_are_converted_one_by_one():
         limit = np.abs(part).max(axis=1, keepdims=True)
         expected += np.round(part / limit * 15) * limit / 15
     assert relative(chip.forward(a), expected) < 1e-12
-    assert chip.activity.forward.adc == 6 * 3 * 2 and chip.activity.tiles == 2
+    assert chip.activity.forward.adc == 6 * 3 * 2
+    assert chip.activity.tiles == 2
 
 
 def test_small_stress_survives_an_eight_bit_transposed_read():
@@ -210,6 +214,7 @@ def test_a_fixed_range_that_is_too_wide_loses_values_and_too_narrow_saturates():
     wide = CrossbarDense(weight, load_hardware("pcm", {**fixed, "adc.limit": 1.0}), "fc", 0)
     narrow = CrossbarDense(weight, load_hardware("pcm", {**fixed, "adc.limit": 0.001}), "fc", 0)
     wide.forward(a), narrow.forward(a)
-    assert wide.activity.forward.lost_fraction > 0.3 and wide.activity.forward.saturated == 0
+    assert wide.activity.forward.lost_fraction > 0.3
+    assert wide.activity.forward.saturated == 0
     assert narrow.activity.forward.saturated_fraction > 0.3
     assert wide.activity.forward.clipped == np.count_nonzero(np.abs(np.round(a / 4 * 127)) > 127)

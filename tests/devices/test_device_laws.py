@@ -28,13 +28,15 @@ def test_programming_error_has_the_published_moments(share):
 
 def test_a_programmed_conductance_is_never_negative():
     found = program(np.zeros(10_000), PCM, np.random.default_rng(1))
-    assert found.min() == 0.0 and np.count_nonzero(found) > 4000
+    assert found.min() == 0.0
+    assert np.count_nonzero(found) > 4000
 
 
 def test_exact_programming_copies_the_target():
     target = np.array([1e-7, 2e-7])
     found = program(target, load_device("ideal"), np.random.default_rng(1))
-    assert np.array_equal(found, target) and found is not target
+    assert np.array_equal(found, target)
+    assert found is not target
     assert programming_sigma(target, load_device("ideal")).tolist() == [0.0, 0.0]
 
 

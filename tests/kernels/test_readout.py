@@ -17,7 +17,8 @@ def quantised(x, limit, levels):
 def test_digitise_rounds_to_the_codes_of_each_samples_range(dtype, size):
     a = np.random.default_rng(0).standard_normal((5, size)).astype(dtype)
     out, full_scale, clipped = digitise(a, 0.0, 127)
-    assert out.dtype == dtype and clipped == 0
+    assert out.dtype == dtype
+    assert clipped == 0
     assert np.array_equal(full_scale, np.abs(a).max(axis=1))
     # A code apart by one where rounding decides: half a step and the rounding of a division.
     assert (np.abs(out - a) <= full_scale[:, None] / 127 * 0.5001).all()
@@ -25,7 +26,9 @@ def test_digitise_rounds_to_the_codes_of_each_samples_range(dtype, size):
 
 def test_a_fixed_range_clips_and_counts():
     out, full_scale, clipped = digitise(np.array([[0.5, 2.0, -3.0]]), 1.0, 1)
-    assert out.tolist() == [[0.0, 1.0, -1.0]] and full_scale.tolist() == [1.0] and clipped == 2
+    assert out.tolist() == [[0.0, 1.0, -1.0]]
+    assert full_scale.tolist() == [1.0]
+    assert clipped == 2
 
 
 def test_zeros_stay_zero_and_nan_stays_nan():
