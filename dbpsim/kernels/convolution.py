@@ -1,34 +1,38 @@
-"""Two-dimensional convolutions of NHWC images with weights (kh, kw, in, out), and their two adjoints."""
+"""Two-dimensional convolutions of NHWC images with weights (kh, kw, in, out), and their two adjoints.
+
+    u[n, i, j, o] = sum over p, q, c of w[p, q, c, o] a[n, i s - pad + p, j s - pad + q, c]
+
+3x3 kernels at stride 1 in float32 go by Winograd's algorithm, everything else by im2col.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from dbpsim.kernels.im2col import Pair, fold, output_size, patches
-from dbpsim.kernels.memory import empty
+from dbpsim.kernels import im2col, threads, winograd
+from dbpsim.kernels.im2col import Pair, Shape4
+
+threads.limit_scipy_blas()  # both algorithms multiply inside Numba's threads
 
 
 def convolve(a: np.ndarray, w: np.ndarray, stride: Pair = (1, 1), padding: Pair = (0, 0)) -> np.ndarray:
     """Return u = W * a, shape (N, OH, OW, out)."""
-    kh, kw, _, out = w.shape
-    oh, ow = output_size(a.shape[1:3], (kh, kw), stride, padding)
-    u = empty((len(a), oh, ow, out), a.dtype)
-    np.matmul(patches(a, (kh, kw), stride, padding), w.reshape(-1, out), out=u.reshape(-1, out))
-    return u
+    if winograd.suits(a.shape, w.shape[:2], w.shape[3], stride, padding, a.dtype):
+        return winograd.convolve(a, w, padding)
+    return im2col.convolve(a, w, stride, padding)
 
 
 def convolve_transposed(
-    d: np.ndarray, w: np.ndarray, input_shape: tuple[int, int, int, int], stride: Pair, padding: Pair
+    d: np.ndarray, w: np.ndarray, input_shape: Shape4, stride: Pair, padding: Pair
 ) -> np.ndarray:
     """Return W^T d, shape `input_shape`."""
-    kh, kw, c, out = w.shape
-    flat = d.reshape(-1, out)
-    rows = empty((len(flat), kh * kw * c), d.dtype)
-    np.matmul(flat, w.reshape(-1, out).T, out=rows)
-    return fold(rows, input_shape, (kh, kw), stride, padding)
+    if winograd.suits(input_shape, w.shape[:2], w.shape[3], stride, padding, d.dtype):
+        return winograd.convolve_transposed(d, w, padding)
+    return im2col.convolve_transposed(d, w, input_shape, stride, padding)
 
 
 def convolve_outer(d: np.ndarray, a: np.ndarray, kernel_shape: Pair, stride: Pair, padding: Pair) -> np.ndarray:
-    """Return dC/dW, shape (kh, kw, in, out)."""
-    rows = patches(a, kernel_shape, stride, padding)
-    return (rows.T @ d.reshape(len(rows), -1)).reshape(*kernel_shape, a.shape[-1], d.shape[-1])
+    """Return dC/dW, shape (kh, kw, in, out): the sum over the batch and all positions of d a^T."""
+    if winograd.suits(a.shape, kernel_shape, d.shape[3], stride, padding, d.dtype):
+        return winograd.convolve_outer(d, a, padding)
+    return im2col.convolve_outer(d, a, kernel_shape, stride, padding)

@@ -28,7 +28,10 @@ Pair = tuple[int, int]
 TILE, POINTS = 4, 36
 _UNPACKED = 1_000_000  # OpenBLAS multiplies without packing up to this many multiply-accumulates
 _GROUP = 128  # output channels a block is multiplied with at once
-_BLOCK = 48  # tiles a block has at most
+_BLOCK = 32  # tiles a block has at most (times are flat from 16 to 64)
+_SQUARE = 64  # channels, in and out, of one product in the gradient
+_SLICE = 128  # tiles summed by one product in the gradient
+_CHUNK_BYTES = 12 << 20  # transformed tiles of the gradient alive at once: they stay in the shared cache
 
 
 def input_transform(d0, d1, d2, d3, d4, d5):
@@ -127,6 +130,25 @@ def _transform_input(a, number, rows, columns, ph, pw, tile, out, first, row_ste
 
 
 @kernel
+def _transform_gradient(d, number, rows, columns, tile, out, first, row_step, column_step, group, group_step):
+    """Put A dY A^T of tile `number` into the flat array `out`, channels placed as by `_transform_input`."""
+    n, h, w, c = d.shape
+    image, i, j = number // (rows * columns), (number // columns) % rows, number % columns
+    top, left = 4 * i, 4 * j
+    whole = top + 4 <= h and left + 4 <= w and c == tile.shape[2]
+    if not whole:
+        _cut(d[image], top, left, tile)
+    flat, cut = d.reshape(-1), tile.reshape(-1)
+    for k in range(0, tile.shape[2], LANES):
+        at = first + (k // group) * group_step + k % group
+        if whole:
+            corner = ((image * h + top) * w + left) * c + k
+            _output_adjoint_tile(flat, corner, w * c, c, out, at, row_step, column_step)
+        else:
+            _output_adjoint_tile(cut, k, 4 * tile.shape[2], tile.shape[2], out, at, row_step, column_step)
+
+
+@kernel
 def _transform_output(m, slot, number, rows, columns, first_channel, tile, out):
     """Write A^T M A of tile `number`, row `slot` of `m` (36, tiles, channels), to its place in `out`."""
     n, h, w, c = out.shape
@@ -188,6 +210,61 @@ def _convolve(a, u, ph, pw, v, m, cuts, pastes, out):
                     _transform_output(product, t, b * block + t, rows, columns, g * group, paste, out)
 
 
+@parallel_kernel
+def _transform_chunk(a, d, first, count, ph, pw, workers, cuts, pastes, v, z):
+    """Fill v and z (groups, 36, tiles, group) with the transforms of tiles first ... first + count of a and d."""
+    rows, columns = (d.shape[1] + 3) // 4, (d.shape[2] + 3) // 4
+    chunk, cw, kw = v.shape[2], v.shape[3], z.shape[3]
+    flat_v, flat_z = v.reshape(-1), z.reshape(-1)
+    vs, zs = chunk * cw, chunk * kw
+    for worker in prange(workers):
+        cut, paste = cuts[worker], pastes[worker]
+        for t in range(worker * chunk // workers, (worker + 1) * chunk // workers):
+            if t < count:
+                number = first + t
+                _transform_input(
+                    a, number, rows, columns, ph, pw, cut, flat_v, t * cw, 6 * vs, vs, cw, 36 * vs
+                )
+                _transform_gradient(d, number, rows, columns, paste, flat_z, t * kw, 6 * zs, zs, kw, 36 * zs)
+            else:
+                v[:, :, t] = 0
+                z[:, :, t] = 0
+
+
+@parallel_kernel
+def _add_products(v, z, slices, length, fresh, scratch, out):
+    """Add V^T Z of each point and pair of groups, over `slices` slices of tiles, into `out` (groups, groups, 36, in, out)."""
+    workers = len(scratch)
+    inputs, outputs = len(v), len(z)
+    for worker in prange(workers):
+        product = scratch[worker]
+        for unit in range(worker, 36 * inputs * outputs, workers):
+            k, g, h = unit // (inputs * outputs), (unit // outputs) % inputs, unit % outputs
+            total = out[g, h, k]
+            for s in range(slices):
+                part, other = v[g, k, s * length : (s + 1) * length], z[h, k, s * length : (s + 1) * length]
+                if fresh and s == 0:
+                    np.dot(part.T, other, total)
+                else:
+                    np.dot(part.T, other, product)
+                    total += product
+
+
+@parallel_kernel
+def _weights_back(u, out):
+    """Put G^T U G into `out` (3, 3, in, out) from u (groups, groups, 36, in, out)."""
+    inputs, outputs, _, cw, kw = u.shape
+    flat, target = u.reshape(-1), out.reshape(-1)
+    step, place = cw * kw, out.shape[2] * out.shape[3]
+    for c in prange(inputs * cw):
+        g, row = c // cw, c % cw
+        for h in range(outputs):
+            for k in range(0, kw, LANES):
+                source = ((g * outputs + h) * 36 * cw + row) * kw + k
+                at = c * out.shape[3] + h * kw + k
+                _weight_adjoint_tile(flat, source, 6 * step, step, target, at, 3 * place, place)
+
+
 def _pad_weights(w: np.ndarray, inputs: int, outputs: int) -> np.ndarray:
     if w.shape[2:] == (inputs, outputs):
         return np.ascontiguousarray(w)
@@ -227,3 +304,30 @@ def convolve_transposed(d: np.ndarray, w: np.ndarray, padding: Pair) -> np.ndarr
     """Return W^T d: the convolution of `d` with the weights turned by 180 degrees and in and out exchanged."""
     turned = np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2))
     return convolve(d, turned, (2 - padding[0], 2 - padding[1]))
+
+
+def convolve_outer(d: np.ndarray, a: np.ndarray, padding: Pair) -> np.ndarray:
+    """Return dC/dW, shape (3, 3, in, out), for `d` (N, OH, OW, out) and `a` (N, H, W, in), both float32.
+
+    Sums run over slices of tiles in their order, so the result does not depend on the number of threads.
+    """
+    c, outputs = a.shape[3], d.shape[3]
+    cw, kw = (_padded(-(-n // -(-n // _SQUARE))) for n in (c, outputs))
+    cg, kg = -(-c // cw), -(-outputs // kw)
+    tiles = len(d) * -(-d.shape[1] // TILE) * -(-d.shape[2] // TILE)
+    length = min(_SLICE, _padded(tiles, 8))
+    fitting = _CHUNK_BYTES // (4 * POINTS * (cg * cw + kg * kw))
+    chunk = min(max(length, fitting // length * length), _padded(tiles, length))
+    workers = numba.get_num_threads()
+    v, z = empty((cg, POINTS, chunk, cw), a.dtype), empty((kg, POINTS, chunk, kw), a.dtype)
+    u = empty((cg, kg, POINTS, cw, kw), a.dtype)
+    scratch = np.empty((workers, cw, kw), a.dtype)
+    cuts, pastes = np.empty((workers, 6, 6, cg * cw), a.dtype), np.empty((workers, 4, 4, kg * kw), a.dtype)
+    a, d = np.ascontiguousarray(a), np.ascontiguousarray(d)
+    for first in range(0, tiles, chunk):
+        count = min(chunk, tiles - first)
+        _transform_chunk(a, d, first, count, *padding, workers, cuts, pastes, v, z)
+        _add_products(v, z, -(-count // length), length, first == 0, scratch, u)
+    out = empty((3, 3, cg * cw, kg * kw), a.dtype)
+    _weights_back(u, out)
+    return out if out.shape[2:] == (c, outputs) else np.ascontiguousarray(out[:, :, :c, :outputs])
