@@ -58,9 +58,12 @@ class Clock(Section):
 
 
 class WeightMapping(Section):
-    """Weights onto conductances: the largest weight, times `headroom`, fills the window."""
+    """Weights onto conductances: the largest weight, times `headroom`, fills the window.
 
-    headroom: float = Field(default=1.0, ge=1.0, le=100.0)
+    Above 1 there is room for weights to grow; below 1 the largest are clipped, and the rest use more of the window.
+    """
+
+    headroom: float = Field(default=1.0, gt=0, le=100)
 
 
 class Effects(Section):
