@@ -1,0 +1,49 @@
+"""dbpsim: what happens when a neural network learns by physical relaxation on analog hardware.
+
+    import dbpsim as dbp
+
+    net = dbp.models.vgg9(seed=0)
+    train, test = dbp.datasets.load("digits")
+    x, y = train.batch(32)
+
+    exact = dbp.backprop(net, x, y)                      # exact backpropagation
+    run = dbp.relax(net, x, y, eta=1.0)                  # the same gradient by dyadic relaxation
+    print(dbp.fidelity(run.gradients, exact.gradients))
+
+    chip = dbp.Chip.program(net, "pcm", seed=1)          # weights on simulated crossbars
+    run = dbp.relax(chip, x, y)
+    print(dbp.cost(chip, run))                           # joules and seconds
+    dbp.report(chip, run, "report/")
+
+The equations are those of arXiv:2602.02281.  Rooms, lowest first: `kernels`, `network`, `credit`, `devices`, `crossbar`,
+`chip`, `cost`, `training`, `report`, `cli`; each imports only from those before it.
+"""
+
+from dbpsim.kernels import threads as _threads
+
+_threads.set_environment()  # before numpy is loaded
+
+from dbpsim.chip import Chip  # noqa: E402
+from dbpsim.cost.estimate import cost  # noqa: E402
+from dbpsim.credit.backprop import backprop  # noqa: E402
+from dbpsim.credit.fidelity import fidelity  # noqa: E402
+from dbpsim.credit.field import energy  # noqa: E402
+from dbpsim.credit.relax import NotSettledError, relax  # noqa: E402
+from dbpsim.crossbar.hardware import Hardware, load_hardware  # noqa: E402
+from dbpsim.devices.library import list_devices  # noqa: E402
+from dbpsim.network import activations, attention, layers, losses, models, normalisation, pooling  # noqa: E402
+from dbpsim.network.graph import Network, Stage  # noqa: E402
+from dbpsim.report.report import report  # noqa: E402
+from dbpsim.training import datasets  # noqa: E402
+from dbpsim.training.augmentation import Augmentation  # noqa: E402
+from dbpsim.training.configuration import TrainingConfig  # noqa: E402
+from dbpsim.training.evaluation import evaluate  # noqa: E402
+from dbpsim.training.loop import train  # noqa: E402
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Augmentation", "Chip", "Hardware", "Network", "NotSettledError", "Stage", "TrainingConfig",
+    "activations", "attention", "backprop", "cost", "datasets", "energy", "evaluate", "fidelity", "layers",
+    "list_devices", "load_hardware", "losses", "models", "normalisation", "pooling", "relax", "report", "train",
+]  # fmt: skip

@@ -1,0 +1,310 @@
+"""The command line: parse, call, print.
+
+Every command takes ``--json`` (one JSON document on stdout and nothing else there) and ``--seed``.  Exit status 0: done;
+1: the work failed or a check did not hold; 2: bad usage or bad input, said in one line on stderr.
+
+argparse rather than a framework: one-line errors and exit statuses are a contract here, and it has neither
+dependencies nor releases of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from dbpsim.chip import Chip
+from dbpsim.cost.estimate import cost
+from dbpsim.credit.backprop import backprop
+from dbpsim.credit.fidelity import Fidelity, fidelity
+from dbpsim.credit.relax import NotSettledError, Relaxation, relax
+from dbpsim.devices.library import list_devices
+from dbpsim.kernels.random import stream
+from dbpsim.network import models
+from dbpsim.network.graph import Network
+from dbpsim.network.losses import CrossEntropy
+from dbpsim.training import datasets
+from dbpsim.training.augmentation import Augmentation
+from dbpsim.training.configuration import TrainingConfig
+from dbpsim.training.loop import TrainingDiverged, TrainingInterrupted, train
+
+_MLP_IMAGES = {64: (8, 8, 1), 784: (28, 28, 1), 3072: (32, 32, 3)}
+_ALLOWED_ERROR = {("float64", "ms"): 1e-13, ("float64", "xz"): 1e-13, ("float32", "ms"): 2e-6, ("float32", "xz"): 1e-5}
+_ALLOWED_UNSETTLED = {"float64": 1e-9, "float32": 1e-3}  # eta != 1: the tolerance of the stop test, times the network's gain
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, with the nearest word that would be right."""
+
+    def error(self, message: str) -> NoReturn:
+        hint = ""
+        if "invalid choice: '" in message:
+            found = message.split("invalid choice: '", 1)[1].split("'", 1)[0]
+            accepted = [c for action in self._actions for c in (action.choices or ()) if isinstance(c, str)]
+            close = difflib.get_close_matches(found, accepted, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+        print(f"{self.prog}: {message}{hint}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"found {text}; accepted: 1 or more")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="dbpsim", description="Learning by physical relaxation on simulated analog hardware.", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, call: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
+        command.set_defaults(call=call)
+        command.add_argument("--json", action="store_true", help="one JSON document on stdout")
+        command.add_argument("--seed", type=int, default=0)
+        return command
+
+    _verify_arguments(add("verify", _verify, "hold a relaxation's gradients against exact backpropagation"))
+    _train_arguments(add("train", _train, "train a network or a chip"))
+    report = add("report", _report, "report fidelity, energy and latency of one training step on hardware")
+    _problem(report)
+    report.add_argument("--out", required=True, help="folder of the report")
+    _relaxation(report)
+    add("devices", _devices, "list the memory cells there are, with their figures")
+    return parser
+
+
+def _problem(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", help=f"{', '.join(models.MODELS)}, or mlp:784-256-10")
+    command.add_argument("--data", default="digits", help="digits, cifar10, mnist, fashion-mnist, images, a path, or random")
+    command.add_argument("--path", help="archive or folder of the data")
+    command.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    command.add_argument("--batch", type=_positive, default=16)
+    command.add_argument("--hardware", help="ideal, pcm, ecram, or a TOML file")
+    command.add_argument("--normalise", action="store_true", help="batch normalisation (vgg9)")
+
+
+def _relaxation(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--eta", type=float, default=1.0, help="rate of a clock")
+    command.add_argument("--coupling", choices=("midpoint", "split"), default="midpoint")
+    command.add_argument("--coordinates", choices=("ms", "xz"), default="ms")
+
+
+def _verify_arguments(command: argparse.ArgumentParser) -> None:
+    _problem(command)
+    _relaxation(command)
+    command.add_argument("--schedule", choices=("synchronous", "wavefront"), default="synchronous")
+    command.add_argument("--max-error", type=float, help="largest relative error of a stage that passes")
+
+
+def _train_arguments(command: argparse.ArgumentParser) -> None:
+    _problem(command)
+    _relaxation(command)
+    command.set_defaults(batch=128)
+    command.add_argument("--method", choices=("bp", "relax"), default="bp")
+    command.add_argument("--epochs", type=_positive, default=1)
+    command.add_argument("--out", help="folder of the run")
+    command.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out")
+    command.add_argument("--limit", type=_positive, help="use so many images of each split")
+    command.add_argument("--rate", type=float, default=0.05)
+    command.add_argument("--momentum", type=float, default=0.9)
+    command.add_argument("--weight-decay", type=float, default=5e-4)
+    command.add_argument("--schedule", choices=("cosine", "linear", "constant"), default="cosine")
+    command.add_argument("--warm-up", type=float, default=0.0, help="epochs")
+    command.add_argument("--average", type=float, help="share an average of the weights keeps at each step")
+    command.add_argument("--label-smoothing", type=float, default=0.0)
+    command.add_argument("--flip", choices=("none", "random", "alternating"), default="none")
+    command.add_argument("--shift", type=int, default=0, help="pixels")
+    command.add_argument("--flips", action="store_true", help="average over mirror images when evaluating")
+    command.add_argument("--check-every", type=int, default=0, help="steps between comparisons with backpropagation")
+
+
+def _image_shape(model: str, data: str) -> tuple[int, int, int] | None:
+    """Return the shape images are brought to for `model`; None leaves them as they are."""
+    if model.startswith("mlp:"):
+        wanted = _MLP_IMAGES.get(int(first)) if (first := model[4:].split("-")[0]).isdigit() else None
+    else:
+        wanted = (32, 32, 3)
+    return wanted if data in ("digits", "mnist", "fashion-mnist") else None
+
+
+def _network(args: argparse.Namespace, image_shape: Sequence[int] | None) -> Network:
+    options: dict[str, Any] = {"dtype": args.dtype, "seed": args.seed}
+    if getattr(args, "label_smoothing", 0.0):
+        options["loss"] = CrossEntropy(args.label_smoothing)
+    if image_shape is not None:
+        options["input_shape"] = tuple(image_shape)
+    if args.normalise:
+        if args.model != "vgg9":
+            raise ValueError(f"--normalise: found model {args.model}; accepted: vgg9.")
+        options["normalise"] = True
+    return models.by_name(args.model, **options)
+
+
+def _sample(args: argparse.Namespace) -> tuple[Network, np.ndarray, np.ndarray, str]:
+    """Return the network, one batch, and what the data are."""
+    if args.data == "random":
+        net = _network(args, None)
+        random = stream(args.seed, "random data")
+        x = random.standard_normal((args.batch, *net.input_shape))
+        return net, x, random.integers(0, net.stages[-1].shape[-1], args.batch), "random numbers"
+    train_set, _ = datasets.load(args.data, args.path, image_shape=_image_shape(args.model, args.data))
+    x, y = train_set.batch(args.batch, dtype=args.dtype)
+    return _network(args, train_set.image_shape), x, y, train_set.label
+
+
+def _verify(args: argparse.Namespace) -> int:
+    net, x, y, label = _sample(args)
+    exact = backprop(net, x, y)
+    tested: Network = net if args.hardware is None else Chip.program(net, args.hardware, seed=args.seed)
+    how = {"eta": args.eta, "coupling": args.coupling, "coordinates": args.coordinates, "seed": args.seed}
+    # From random x0 != z0: the start must not matter.
+    start = {} if args.schedule == "wavefront" else {"init": "random"}
+    run = relax(tested, x, y, schedule=args.schedule, **how, **start)
+    found = fidelity(run.gradients, exact.gradients)
+    before = None
+    if args.eta == 1.0 and start:
+        early = relax(tested, x, y, max_steps=2 * net.depth - 1, **how, **start)
+        before = fidelity(early.gradients, exact.gradients).worst.relative_error
+    allowed = args.max_error
+    if allowed is None and args.hardware is None:
+        allowed = _ALLOWED_ERROR[args.dtype, args.coordinates] if args.eta == 1.0 else _ALLOWED_UNSETTLED[args.dtype]
+    held = allowed is None or found.worst.relative_error <= allowed
+    _print_verdict(args, net, run, found, {
+        "data": label, "relative_error_one_step_before": before, "float32_floor": _floor(args, net, exact.gradients, x, y),
+        "max_error": allowed, "holds": held,
+    })  # fmt: skip
+    return 0 if held else 1
+
+
+def _floor(args: argparse.Namespace, net: Network, gradients: dict[str, np.ndarray], x: np.ndarray, y: np.ndarray) -> float | None:
+    """Return float32 backpropagation's own error against float64, the floor of what rounding allows."""
+    if args.dtype == "float64":
+        return None
+    double = _network(argparse.Namespace(**{**vars(args), "dtype": "float64"}), net.input_shape)
+    double.assign({**net.parameters, **net.buffers})
+    return fidelity(gradients, backprop(double, x, y).gradients).worst.relative_error
+
+
+def _print_verdict(args: argparse.Namespace, net: Network, run: Relaxation, found: Fidelity, facts: dict[str, Any]) -> None:
+    document = {
+        "model": args.model, "depth": net.depth, "dtype": args.dtype, "batch": args.batch, "hardware": args.hardware,
+        "eta": run.eta, "coupling": run.coupling, "coordinates": run.coordinates, "schedule": run.schedule,
+        "steps": run.steps, "gain": run.gain, "loss": run.loss, "seed": args.seed,
+        "relative_error": found.worst.relative_error, **facts, "fidelity": found.to_dict(),
+    }  # fmt: skip
+    if args.json:
+        _print_json(document)
+        return
+    print(f"{net}, {facts['data']}, batch {args.batch}, {args.dtype}")
+    print(f"eta {run.eta:g}, {run.coupling}, ({', '.join(run.coordinates)}), {run.schedule}, {run.steps} steps, gain {run.gain:g}")
+    print(found)
+    if facts["relative_error_one_step_before"] is not None:
+        print(f"one step earlier ({run.steps - 1}): worst relative error {facts['relative_error_one_step_before']:.1e}")
+    if facts["float32_floor"] is not None:
+        print(f"float32 backprop against float64: worst relative error {facts['float32_floor']:.1e}")
+    if facts["max_error"] is not None:
+        word = "holds" if facts["holds"] else "DOES NOT HOLD"
+        print(f"worst relative error {found.worst.relative_error:.1e} <= {facts['max_error']:.0e}: {word}")
+
+
+def _train(args: argparse.Namespace) -> int:
+    if args.resume and not args.out:
+        raise ValueError("--resume: found no --out; accepted: with the --out of the run to go on with.")
+    shape = _image_shape(args.model, args.data)
+    train_set, test_set = datasets.load(args.data, args.path, image_shape=shape, limit=args.limit, seed=args.seed)
+    net = _network(args, train_set.image_shape)
+    if args.hardware is not None:
+        net = Chip.program(net, args.hardware, seed=args.seed)
+    augment = Augmentation(args.flip, args.shift) if args.flip != "none" or args.shift else None
+    names = {f.name for f in dataclasses.fields(TrainingConfig)} - {"augment"}
+    config = TrainingConfig(augment=augment, **{n: getattr(args, n) for n in names})
+    print(f"{net} on {train_set.label}: {len(train_set)} training, {len(test_set)} test images", file=sys.stderr)
+    result = train(net, train_set, test_set, config, out=args.out, resume=args.resume, command=_command(args))
+    if args.out:
+        from dbpsim.report.figures import save_training_curves
+
+        save_training_curves(result, Path(args.out) / "curves.png")
+    _print_json(result.to_dict()) if args.json else print(result)
+    return 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    from dbpsim.report.report import report
+
+    net, x, y, label = _sample(args)
+    exact = backprop(net, x, y)
+    chip: Network = net if args.hardware is None else Chip.program(net, args.hardware, seed=args.seed)
+    run = relax(chip, x, y, eta=args.eta, coupling=args.coupling, coordinates=args.coordinates, record=True)
+    page = report(chip, run, args.out, exact=exact, dataset_label=label, command=_command(args))
+    document: dict[str, Any] = {"report": str(page), "fidelity": fidelity(run.gradients, exact.gradients).to_dict()}
+    if isinstance(chip, Chip):
+        document["cost"] = cost(chip, run).to_dict()
+    _print_json(document) if args.json else print(page)
+    return 0
+
+
+def _devices(args: argparse.Namespace) -> int:
+    records = list_devices()
+    if args.json:
+        _print_json([dataclasses.asdict(r) for r in records])
+        return 0
+    print(f"{'name':10}{'family':14}{'on/off':>8}{'states':>8}{'read noise':>12}{'drift nu':>10}{'endurance':>11}{'J/pulse':>10}")
+    for r in records:
+        cells = [(r.on_off, 8, ".0f"), (r.states, 8, ".0f"), (r.read_noise, 12, ".2%"), (r.drift_nu, 10, ".3f"),
+                 (r.endurance_cycles, 11, ".0e"), (r.energy_per_pulse_J, 10, ".1e")]  # fmt: skip
+        figures = "".join(f"{'-' if value is None else format(value, form):>{width}}" for value, width, form in cells)
+        print(f"{r.name:10}{r.family:14}{figures}")
+    return 0
+
+
+def _command(args: argparse.Namespace) -> str:
+    return shlex.join(["dbpsim", *args.typed])
+
+
+def _print_json(document: object) -> None:
+    print(json.dumps(document, indent=2, allow_nan=False))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit status.
+
+    Examples
+    --------
+    >>> main(["devices", "--jsn"])
+    Traceback (most recent call last):
+        ...
+    SystemExit: 2
+    """
+    typed = sys.argv[1:] if argv is None else argv
+    args = _parser().parse_args(typed)
+    args.typed = typed
+    try:
+        return args.call(args)
+    except (NotSettledError, TrainingInterrupted, TrainingDiverged) as error:
+        print(f"dbpsim {args.command}: {error}", file=sys.stderr)
+        return 1
+    except (ValueError, OSError) as error:
+        print(f"dbpsim {args.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"dbpsim {args.command}: stopped", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except BrokenPipeError:  # the reader of a pipe has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
