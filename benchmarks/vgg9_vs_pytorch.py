@@ -1,0 +1,157 @@
+"""Forward and backward pass of VGG9 on this machine: dbpsim beside PyTorch.
+
+    python benchmarks/vgg9_vs_pytorch.py --peer-python .venv-peers/bin/python --out vgg9.json
+
+Every contender runs in a process of its own with its own environment; the processes take turns, so that
+what else the machine does meets all of them.  A step is loss and all parameter gradients of one batch of
+32 x 32 x 3 images, float32 unless named otherwise, no optimiser.  The minimum over all steps is
+the figure to compare; the median says how quiet the machine was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+CONTENDERS = {  # name -> whether PyTorch runs it
+    "dbpsim backprop": False,
+    "dbpsim wavefront relaxation": False,
+    "PyTorch NCHW": True,
+    "PyTorch channels-last": True,
+    "PyTorch channels-last bfloat16": True,
+}
+REFERENCE = "PyTorch NCHW"
+# Without these glibc returns every large buffer to the system and PyTorch runs up to three times slower.
+PEER_ENVIRONMENT = {
+    "GLIBC_TUNABLES": "glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=20000000000"
+    ":glibc.malloc.top_pad=200000000:glibc.malloc.hugetlb=1"
+}
+WARM_UP_STEPS = 3
+
+
+def dbpsim_step(name: str, batch: int) -> Callable[[], object]:
+    """Return a function that does one step with dbpsim."""
+    import dbpsim  # noqa: F401  sets the threads' environment before NumPy is loaded
+    import numpy as np
+    from dbpsim.credit.backprop import backprop
+    from dbpsim.network.models import vgg9
+
+    network = vgg9()
+    random = np.random.default_rng(0)
+    x = random.standard_normal((batch, 32, 32, 3), dtype=np.float32)
+    y = random.integers(0, 10, batch)
+    if name == "dbpsim backprop":
+        return lambda: backprop(network, x, y)
+    from dbpsim.credit.relax import relax
+
+    return lambda: relax(network, x, y, eta=1.0, schedule="wavefront")
+
+
+def pytorch_step(name: str, batch: int) -> Callable[[], object]:
+    """Return a function that does one step of the same network with PyTorch."""
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    layers: list[nn.Module] = []
+    channels = 3
+    for number, width in enumerate((64, 64, 128, 128, 256, 256), 1):
+        layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+        channels = width
+        if number % 2 == 0:
+            layers.append(nn.MaxPool2d(2))
+    layers += [nn.Flatten(), nn.Linear(4096, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 10)]
+    kind = torch.bfloat16 if "bfloat16" in name else torch.float32
+    order = torch.channels_last if "channels-last" in name else torch.contiguous_format
+    model = nn.Sequential(*layers).to(dtype=kind, memory_format=order)
+    x = torch.randn(batch, 3, 32, 32).to(dtype=kind, memory_format=order)
+    y = torch.randint(0, 10, (batch,))
+
+    def step() -> None:
+        model.zero_grad(set_to_none=True)
+        nn.functional.cross_entropy(model(x).float(), y).backward()
+
+    return step
+
+
+def work(name: str, batch: int, steps: int) -> int:
+    """Time `steps` steps of one contender; print the seconds of each as JSON."""
+    step = (pytorch_step if CONTENDERS[name] else dbpsim_step)(name, batch)
+    for _ in range(WARM_UP_STEPS):
+        step()
+    seconds = []
+    for _ in range(steps):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    print(json.dumps(seconds))
+    return 0
+
+
+def run(name: str, options: argparse.Namespace) -> list[float]:
+    """Return the seconds per step of one contender, measured in a fresh process."""
+    python = options.peer_python if CONTENDERS[name] else sys.executable
+    root = str(Path(__file__).resolve().parent.parent)
+    environment = dict(os.environ, PYTHONPATH="" if CONTENDERS[name] else root)
+    environment |= PEER_ENVIRONMENT if CONTENDERS[name] else {}
+    command = [python, __file__, "--worker", name, "--batch", str(options.batch), "--steps", str(options.steps)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{name}: {python} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def table(seconds: dict[str, list[float]], batch: int) -> str:
+    """Return the results as text: milliseconds, images a second, ratio to the reference."""
+    lines = [f"{'':32}{'min ms':>9}{'median ms':>11}{'images/s':>10}{'ratio':>8}"]
+    reference = min(seconds.get(REFERENCE, [float("nan")]))
+    for name, times in seconds.items():
+        least = min(times)
+        lines.append(
+            f"{name:32}{1e3 * least:9.1f}{1e3 * statistics.median(times):11.1f}{batch / least:10.1f}{reference / least:8.2f}"
+        )
+    return "\n".join(lines)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    out = argparse.ArgumentParser(description="VGG9 forward + backward: dbpsim beside PyTorch.")
+    out.add_argument("--peer-python", help="interpreter that has torch 2.13; without it only dbpsim runs")
+    out.add_argument("--batch", type=int, default=128)
+    out.add_argument("--steps", type=int, default=8, help="timed steps a process")
+    out.add_argument("--repetitions", type=int, default=3, help="processes a contender")
+    out.add_argument("--contender", action="append", choices=list(CONTENDERS), help="only these (may be repeated)")
+    out.add_argument("--out", type=Path, help="write all step times as JSON")
+    out.add_argument("--worker", choices=list(CONTENDERS), help=argparse.SUPPRESS)
+    return out
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark; return the exit code."""
+    options = parser().parse_args(argv)
+    if options.worker:
+        return work(options.worker, options.batch, options.steps)
+    names = [n for n in options.contender or CONTENDERS if options.peer_python or not CONTENDERS[n]]
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(options.repetitions):
+        for name in names:
+            seconds[name] += run(name, options)
+    print(f"VGG9, batch {options.batch}, forward + backward, {os.cpu_count()} cores, {platform.processor() or 'CPU'}")
+    print(f"ratio: times as fast as {REFERENCE}, by the minimum\n")
+    print(table(seconds, options.batch))
+    if options.out:
+        record = {"batch": options.batch, "cores": os.cpu_count(), "python": platform.python_version(), "seconds": seconds}
+        options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
