@@ -13,6 +13,8 @@ L = 0 stands for no converter.  A limit of 0 asks for the sample's own largest m
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import prange
 
@@ -101,6 +103,15 @@ def _weighted_squares(a, weight, out):
                 out[i] += weight[s] * v * v
 
 
+# Waking threads for a small array costs more than the work, and far more on a busy machine; the numbers are the same.
+_SMALL = 1 << 17
+_serial = {parallel: kernel(parallel.py_func) for parallel in (_digitise, _read_out, _weighted_squares)}
+
+
+def _sized(parallel: Any, size: int) -> Any:
+    return parallel if size > _SMALL else _serial[parallel]
+
+
 def digitise(a: np.ndarray, limit: float, levels: int) -> tuple[np.ndarray, np.ndarray, int]:
     """Return (`a` as the converter drives it, the range of each sample, how many values were clipped).
 
@@ -120,7 +131,7 @@ def digitise(a: np.ndarray, limit: float, levels: int) -> tuple[np.ndarray, np.n
     kind = a.dtype.type
     range_, counts = np.zeros(len(a), a.dtype), np.zeros((len(a), 2), np.int64)
     out = empty(a.shape, a.dtype) if levels else a
-    _digitise(a, kind(limit), kind(levels), _ROUNDER[a.dtype], out, range_, counts)
+    _sized(_digitise, a.size)(a, kind(limit), kind(levels), _ROUNDER[a.dtype], out, range_, counts)
     return out, range_, int(counts[:, 0].sum())
 
 
@@ -157,7 +168,7 @@ def read_out(
     kind = x.dtype.type
     counts = np.zeros((len(x), 2), np.int64)
     noise = x if variance is None else variance
-    _read_out(
+    _sized(_read_out, x.size)(
         x,
         noise,
         variance is not None,
@@ -183,5 +194,5 @@ def weighted_squares(a: np.ndarray, weight: np.ndarray) -> np.ndarray:
     [19.0, 36.0]
     """
     out = np.zeros(a.shape[1])
-    _weighted_squares(a, np.ascontiguousarray(weight, np.float64), out)
+    _sized(_weighted_squares, a.size)(a, np.ascontiguousarray(weight, np.float64), out)
     return out

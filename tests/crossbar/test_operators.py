@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from dbpsim.crossbar import CrossbarConvolution, CrossbarDense, load_hardware, operators
+from dbpsim.kernels import readout
 from dbpsim.network.operators import ConvolutionOperator, DenseOperator
 
 TOLERANCE = {
@@ -106,7 +107,8 @@ def test_names_have_their_own_streams():
     assert not np.array_equal(dense("pcm", name="fc1")[0].forward(a), dense("pcm", name="fc2")[0].forward(a))
 
 
-def test_reads_do_not_depend_on_the_number_of_threads():
+def test_reads_do_not_depend_on_the_number_of_threads(monkeypatch):
+    monkeypatch.setattr(readout, "_SMALL", 0)  # threads even for these small arrays
     _, images = inputs()
     chips = [convolution("pcm")[0] for _ in range(2)]
     threads = numba.get_num_threads()
@@ -114,9 +116,14 @@ def test_reads_do_not_depend_on_the_number_of_threads():
         many = chips[0].forward(images), chips[0].transpose(np.ones((9, 11, 9, 10), "float32"))
         numba.set_num_threads(1)
         one = chips[1].forward(images), chips[1].transpose(np.ones((9, 11, 9, 10), "float32"))
+        monkeypatch.setattr(readout, "_SMALL", 1 << 30)
+        chip = convolution("pcm")[0]
+        serial = chip.forward(images), chip.transpose(np.ones((9, 11, 9, 10), "float32"))
     finally:
         numba.set_num_threads(threads)
-    assert all(np.array_equal(a, b) for a, b in zip(many, one, strict=True))
+    for a, b, c in zip(many, one, serial, strict=True):
+        assert np.array_equal(a, b)
+        assert np.array_equal(a, c)
 
 
 @pytest.mark.parametrize("changes", [{}, {"dac.bits": "none", "adc.bits": "none"}])
