@@ -34,13 +34,17 @@ def _whole(path: Path) -> bool:
     return hashlib.sha256(data[32:]).digest() == data[:32]
 
 
+def _write_half(file, failure):
+    file.write(b"half of the new")
+    raise failure
+
+
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
     target = tmp_path / "weights"
     files.write_text(target, "old")
     for failure in (RuntimeError, KeyboardInterrupt):
         with pytest.raises(failure), files.atomic(target) as file:
-            file.write(b"half of the new")
-            raise failure
+            _write_half(file, failure)
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["weights"]
 

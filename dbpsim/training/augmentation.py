@@ -1,13 +1,11 @@
-"""What is done to a training image on its way into the network: mirrored left to right, shifted by a few
-pixels.
+"""What is done to a training image on its way into the network: mirrored left to right, shifted a little.
 
-*Alternating* flip (Jordan 2024, arXiv 2404.00498, section 3.6): each image starts on a random side and then
-changes sides every epoch, so two successive epochs show every image both ways; *random* flip shows a
-quarter of the images twice the same way in any two epochs.  Shifts are uniform on the (2 s + 1)^2 offsets
-of at most s pixels.
+*Alternating* flip (Jordan 2024, arXiv 2404.00498): each image starts on a random side and then changes sides
+every epoch, so two successive epochs show every image both ways; *random* flip shows half of the images twice
+the same way.  Shifts are uniform on the (2 s + 1)^2 offsets of at most s pixels along either axis.
 
-Every draw is a function of (seed, epoch, image number): the batch an image falls into, the order of
-batches and the number of threads do not enter, so a resumed run sees the pictures the uninterrupted one saw.
+Every draw is a function of (seed, epoch, image number): the batch an image falls into, the order of batches
+and the number of threads do not enter, so a resumed run sees the pictures the uninterrupted one saw.
 """
 
 from __future__ import annotations

@@ -52,7 +52,8 @@ def test_the_kernel_equals_its_slow_twin(augment):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_result_has_the_tables_dtype(dtype):
     x = Augmentation().gather(IMAGES, np.arange(3), TABLE.astype(dtype), seed=0, epoch=0)
-    assert x.dtype == dtype and x.shape == (3, 9, 7, 3)
+    assert x.dtype == dtype
+    assert x.shape == (3, 9, 7, 3)
 
 
 def test_neither_threads_nor_the_batch_change_an_image():

@@ -63,8 +63,10 @@ def test_every_form_of_cifar10_gives_the_same_images(tmp_path):
         assert images[7, 3, 5, 2] == rows[7, 2048 + 32 * 3 + 5]
         np.testing.assert_array_equal(images.transpose(0, 3, 1, 2).reshape(rows.shape), rows)
         np.testing.assert_array_equal(np.concatenate([train.labels, test.labels]), labels)
-        assert len(train) == 5 * PER_FILE and len(test) == PER_FILE
-        assert train.classes[3] == "cat" and train.label.startswith("CIFAR-10 (")
+        assert len(train) == 5 * PER_FILE
+        assert len(test) == PER_FILE
+        assert train.classes[3] == "cat"
+        assert train.label.startswith("CIFAR-10 (")
 
 
 @pytest.mark.parametrize("outer", ["", "pets/"])
@@ -73,7 +75,8 @@ def test_an_image_set_is_read_in_turn_from_every_class(tmp_path, outer):
     source = tmp_path / "pets.zip"
     source.write_bytes(zipped({f"{outer}{name}": data for name, data in members.items()} | {"README": b""}))
     train, test = datasets.load("images", source)
-    assert train.classes == ("cat", "dog") and test.label == "images (pets.zip, PNG copy)"
+    assert train.classes == ("cat", "dog")
+    assert test.label == "images (pets.zip, PNG copy)"
     np.testing.assert_array_equal(train.labels, [0, 1, 0, 1, 0, 1])
     np.testing.assert_array_equal(train.images[3], pixels["train/dog/0001.png"])
     np.testing.assert_array_equal(test.images[2], pixels["test/cat/0001.png"])
@@ -86,7 +89,8 @@ def test_a_folder_and_its_zip_hold_the_same_set(tmp_path):
     folder = written(tmp_path / "a", members | {"train/cat/.hidden": b"", ".DS_Store": b""})
     one, other = datasets.load("images", archive)[0], datasets.load(str(folder))[0]
     np.testing.assert_array_equal(one.images, other.images)
-    assert "JPEG copy" in one.label and one.source_sha256 != other.source_sha256
+    assert "JPEG copy" in one.label
+    assert one.source_sha256 != other.source_sha256
 
 
 def test_images_with_cifars_classes_are_called_the_copy_they_are(tmp_path):
@@ -110,7 +114,9 @@ def test_idx_files_are_read_compressed_or_not(tmp_path, compressed):
     plain = idx_members(compressed=False)
     folder = written(tmp_path / "set", idx_members(compressed=compressed))
     train, test = datasets.load("mnist", folder)
-    assert train.images.shape == (12, 4, 4, 1) and len(test) == 8 and train.label == "MNIST"
+    assert train.images.shape == (12, 4, 4, 1)
+    assert len(test) == 8
+    assert train.label == "MNIST"
     assert train.images.tobytes() == plain["train-images-idx3-ubyte"][16:]
     assert datasets.load("mnist", folder, image_shape=(8, 8, 3))[0].label == "MNIST (4x4 upsampled to 8x8)"
 
@@ -118,7 +124,8 @@ def test_idx_files_are_read_compressed_or_not(tmp_path, compressed):
 def test_the_embedded_digits_need_nothing(tmp_path):
     train, test = datasets.load("digits")
     assert (len(train), len(test)) == (1500, 297)
-    assert train.image_shape == (32, 32, 3) and train.label == "digits (embedded, 8x8 upsampled to 32x32)"
+    assert train.image_shape == (32, 32, 3)
+    assert train.label == "digits (embedded, 8x8 upsampled to 32x32)"
     assert not (tmp_path / "cache").exists()
     small, _ = datasets.load("digits", image_shape=(8, 8, 1))
     # the first row of the UCI file, 0 0 5 13 9 1 0 0, in 16ths of 255
@@ -143,8 +150,10 @@ def test_enlarging_reproduces_planes_and_keeps_constants():
 def test_batches_are_standardised_with_the_training_moments():
     train, test = datasets.load("digits", image_shape=(8, 8, 1))
     x, y = train.batch(len(train), dtype=np.float64)
-    assert abs(x.mean()) < 1e-12 and abs(x.std() - 1) < 1e-12  # rounding of a sum of 96,000 terms of order 1
-    assert y.dtype == np.int64 and train.batch(4)[0].dtype == np.float32
+    assert abs(x.mean()) < 1e-12
+    assert abs(x.std() - 1) < 1e-12
+    assert y.dtype == np.int64
+    assert train.batch(4)[0].dtype == np.float32
     assert (test.mean, test.std) == (train.mean, train.std)
     np.testing.assert_array_equal(train.batch(10, 2)[1], train.labels[20:30])
     pixel = train.images[20, 3, 4, 0] / 255
@@ -175,7 +184,8 @@ def test_batches_apply_the_augmentation_of_the_epoch():
 
 def test_a_limit_draws_with_the_seed_and_says_so():
     train, test = datasets.load("digits", limit=400)
-    assert len(train) == 400 and len(test) == 297
+    assert len(train) == 400
+    assert len(test) == 297
     assert train.label.endswith(", 400 of 1500 train images")
     again, other = (datasets.load("digits", limit=400, seed=s)[0] for s in (0, 1))
     np.testing.assert_array_equal(train.images, again.images)
@@ -272,7 +282,8 @@ def test_the_cifar10_copy_at_hand_is_the_one_its_readme_describes():
 @pytest.mark.skipif(not _DEBIAN.is_dir(), reason="no Debian package dataset-fashion-mnist")
 def test_debians_fashion_mnist_is_found_by_itself():
     train, test = datasets.load("fashion-mnist")
-    assert train.images.shape == (60000, 28, 28, 1) and len(test) == 10000
+    assert train.images.shape == (60000, 28, 28, 1)
+    assert len(test) == 10000
     np.testing.assert_array_equal(np.bincount(train.labels), 6000)
     assert train.classes[train.labels[0]] == "Ankle boot"  # the first picture of the set
     np.testing.assert_allclose((*train.mean, *train.std), (0.2860, 0.3530), atol=5.1e-5)  # as commonly quoted

@@ -57,7 +57,8 @@ def checked(decoded: Decoded, origin: object) -> Decoded:
         if not 0 <= worst < len(decoded.classes):
             where = int(np.flatnonzero(labels == worst)[0])
             raise DatasetError(
-                f"{origin}: {split} image {where}: label {worst}; 0 to {len(decoded.classes) - 1} are accepted."
+                f"{origin}: {split} image {where}: label {worst}; "
+                f"0 to {len(decoded.classes) - 1} are accepted."
             )
     if decoded.images["train"].shape[1:] != decoded.images["test"].shape[1:]:
         raise DatasetError(f"{origin}: training and test images differ in shape; one shape is accepted.")

@@ -28,7 +28,7 @@ from dbpsim.training.datasets.dataset import DatasetError
 _log = logging.getLogger(__name__)
 _DEBIAN_FOLDERS = ("/usr/share/datasets/fashion-mnist", "/usr/share/dataset-fashion-mnist")
 _TIMEOUT_S = (10, 30)  # to connect, between bytes
-_CHUNK_BYTES = 1 << 18
+_CHUNK_BYTES = 1 << 16
 _REPORT_EVERY_S = 5.0
 
 

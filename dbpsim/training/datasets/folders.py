@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # Pillow is imported where it is used
 
 LARGEST_SIDE = 512
 _SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
-_MODES = frozenset("1 L LA P RGB RGBA CMYK YCbCr".split())  # become 8-bit RGB without a choice of scale
+_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")  # become 8-bit RGB, no scale to choose
 _FILE_CAP_BYTES = 16 << 20
 _DECODED_CAP_BYTES = 8 << 30
 _LAYOUT = "train/<class>/<image>.jpg|.jpeg|.png and test/<class>/... (in at most one outer folder)"
