@@ -44,6 +44,20 @@ def python_members(content=None, protocol=2):
     }
 
 
+def python2_batch(rows, labels):
+    """Return a batch as Python 2's cPickle, protocol 2, wrote the official ones: byte strings, numpy.core."""
+    numbers = b"".join(b"K" + bytes([v]) for v in labels)
+    names = b"".join(b"U\x05x.png" for _ in labels)
+    shape = b"".join(b"M" + struct.pack("<H", n) for n in rows.shape) + b"\x86"
+    dtype = b"cnumpy\ndtype\nq\x0aU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNN" + 2 * (b"J" + struct.pack("<i", -1))
+    array = b"cnumpy.core.multiarray\n_reconstruct\nq\x09cnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+    pixels = b"T" + struct.pack("<i", rows.nbytes) + rows.tobytes()
+    return (
+        b"\x80\x02}q\x01(U\x0bbatch_labelq\x02U\x04testU\x06labels]q\x04(" + numbers + b"eU\x04data"
+        + array + b"(K\x01" + shape + dtype + b"K\x00tb\x89" + pixels + b"tbU\x09filenames](" + names + b"eu."
+    )  # fmt: skip
+
+
 def tar(members, extra=()):
     """Return a .tar.gz of {name: bytes}, then of ready TarInfo objects."""
     out = io.BytesIO()

@@ -16,6 +16,7 @@ from made_up_sets import (
     encoded,
     idx_members,
     image_members,
+    python2_batch,
     python_members,
     tar,
     written,
@@ -44,6 +45,9 @@ def cifar_forms(tmp_path):
     for name, members in {
         "binary": binary_members(),
         **{f"python{protocol}": python_members(protocol=protocol) for protocol in range(5)},
+        "python2": {
+            f"{cifar.PYTHON_FOLDER}/{b}": python2_batch(*content) for b, content in batches().items()
+        },
     }.items():
         archive = tmp_path / f"{name}.tar.gz"
         archive.write_bytes(tar(members))
