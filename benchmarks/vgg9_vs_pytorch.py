@@ -40,7 +40,10 @@ WARM_UP_STEPS = 3
 def dbpsim_step(name: str, batch: int) -> Callable[[], object]:
     """Return a function that does one step with dbpsim."""
     import dbpsim  # noqa: F401  sets the threads' environment before NumPy is loaded
+
+    # isort: split
     import numpy as np
+
     from dbpsim.credit.backprop import backprop
     from dbpsim.network.models import vgg9
 
