@@ -120,13 +120,14 @@ def _transform_input(a, number, rows, columns, ph, pw, tile, out, first, row_ste
     if not whole:
         _cut(a[image], top, left, tile)
     flat, cut = a.reshape(-1), tile.reshape(-1)
-    for k in range(0, tile.shape[2], LANES):
-        at = first + (k // group) * group_step + k % group
-        if whole:
-            corner = ((image * h + top) * w + left) * c + k
-            _input_tile(flat, corner, w * c, c, out, at, row_step, column_step)
-        else:
-            _input_tile(cut, k, 6 * tile.shape[2], tile.shape[2], out, at, row_step, column_step)
+    corner, inputs = ((image * h + top) * w + left) * c, tile.shape[2]
+    for start in range(0, inputs, group):
+        at = first + (start // group) * group_step
+        for k in range(0, group, LANES):
+            if whole:
+                _input_tile(flat, corner + start + k, w * c, c, out, at + k, row_step, column_step)
+            else:
+                _input_tile(cut, start + k, 6 * inputs, inputs, out, at + k, row_step, column_step)
 
 
 @kernel
@@ -139,13 +140,14 @@ def _transform_gradient(d, number, rows, columns, tile, out, first, row_step, co
     if not whole:
         _cut(d[image], top, left, tile)
     flat, cut = d.reshape(-1), tile.reshape(-1)
-    for k in range(0, tile.shape[2], LANES):
-        at = first + (k // group) * group_step + k % group
-        if whole:
-            corner = ((image * h + top) * w + left) * c + k
-            _output_adjoint_tile(flat, corner, w * c, c, out, at, row_step, column_step)
-        else:
-            _output_adjoint_tile(cut, k, 4 * tile.shape[2], tile.shape[2], out, at, row_step, column_step)
+    corner, outputs = ((image * h + top) * w + left) * c, tile.shape[2]
+    for start in range(0, outputs, group):
+        at = first + (start // group) * group_step
+        for k in range(0, group, LANES):
+            if whole:
+                _output_adjoint_tile(flat, corner + start + k, w * c, c, out, at + k, row_step, column_step)
+            else:
+                _output_adjoint_tile(cut, start + k, 4 * outputs, outputs, out, at + k, row_step, column_step)
 
 
 @kernel
