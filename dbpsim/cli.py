@@ -64,7 +64,8 @@ def _positive(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="dbpsim", description="Learning by physical relaxation on simulated analog hardware.", allow_abbrev=False)
+    about = "Learning by physical relaxation on simulated analog hardware."
+    parser = _Parser(prog="dbpsim", description=about, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, call: Callable[[argparse.Namespace], int], summary: str) -> argparse.ArgumentParser:
@@ -167,9 +168,9 @@ def _verify(args: argparse.Namespace) -> int:
     net, x, y, label = _sample(args)
     exact = backprop(net, x, y)
     tested: Network = net if args.hardware is None else Chip.program(net, args.hardware, seed=args.seed)
-    how = {"eta": args.eta, "coupling": args.coupling, "coordinates": args.coordinates, "seed": args.seed}
+    how: dict[str, Any] = {"eta": args.eta, "coupling": args.coupling, "coordinates": args.coordinates, "seed": args.seed}
     # From random x0 != z0: the start must not matter.
-    start = {} if args.schedule == "wavefront" else {"init": "random"}
+    start: dict[str, Any] = {} if args.schedule == "wavefront" else {"init": "random"}
     run = relax(tested, x, y, schedule=args.schedule, **how, **start)
     found = fidelity(run.gradients, exact.gradients)
     before = None
@@ -187,7 +188,9 @@ def _verify(args: argparse.Namespace) -> int:
     return 0 if held else 1
 
 
-def _floor(args: argparse.Namespace, net: Network, gradients: dict[str, np.ndarray], x: np.ndarray, y: np.ndarray) -> float | None:
+def _floor(
+    args: argparse.Namespace, net: Network, gradients: dict[str, np.ndarray], x: np.ndarray, y: np.ndarray
+) -> float | None:
     """Return float32 backpropagation's own error against float64, the floor of what rounding allows."""
     if args.dtype == "float64":
         return None
@@ -207,7 +210,8 @@ def _print_verdict(args: argparse.Namespace, net: Network, run: Relaxation, foun
         _print_json(document)
         return
     print(f"{net}, {facts['data']}, batch {args.batch}, {args.dtype}")
-    print(f"eta {run.eta:g}, {run.coupling}, ({', '.join(run.coordinates)}), {run.schedule}, {run.steps} steps, gain {run.gain:g}")
+    held = ", ".join(run.coordinates)
+    print(f"eta {run.eta:g}, {run.coupling}, ({held}), {run.schedule}, {run.steps} steps, gain {run.gain:g}")
     print(found)
     if facts["relative_error_one_step_before"] is not None:
         print(f"one step earlier ({run.steps - 1}): worst relative error {facts['relative_error_one_step_before']:.1e}")

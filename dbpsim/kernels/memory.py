@@ -63,10 +63,10 @@ def empty(shape: int | tuple[int, ...], dtype: np.typing.DTypeLike) -> np.ndarra
     else:
         raw = np.empty(size + _ALIGNMENT, np.uint8)
         start = -raw.ctypes.data % _ALIGNMENT
-        block = np.frombuffer(memoryview(raw)[start : start + size], np.uint8)
+        block = np.frombuffer(raw.data[start : start + size], np.uint8)
     # numpy shortens chains of arrays that look at each other's memory and would skip the lease; ctypes' buffer stops it.
-    held = (ctypes.c_char * size).from_buffer(block.view(_Lease))
-    return np.frombuffer(held, dtype).reshape(shape)
+    held = (ctypes.c_char * size).from_buffer(block.view(_Lease))  # type: ignore[arg-type]
+    return np.frombuffer(held, dtype).reshape(shape)  # type: ignore[call-overload]
 
 
 def release() -> int:

@@ -1,0 +1,1 @@
+"""Networks as graphs of stages, digital unless a chip takes them over."""

@@ -53,7 +53,7 @@ class Stage:
             raise ValueError(f"stage {name}: found no layers; accepted: at least one.")
         self.name = name
         self.layers = list(layers)
-        self.parents = None if parents is None else tuple(parents)
+        self.parents = tuple(parents or ())  # none: filled in by the network
         self.shape: Shape = ()
 
     def __repr__(self) -> str:
@@ -284,8 +284,8 @@ def _linked(stages: Sequence[Stage]) -> list[Stage]:
     for stage in stages:
         if names.count(stage.name) > 1:
             raise ValueError(f"stage {stage.name}: found twice; accepted: every name once.")
-        parents = (before,) if stage.parents is None else stage.parents
-        for parent in parents or ("",):
+        parents = stage.parents or (before,)
+        for parent in parents:
             if parent != INPUT and parent not in names:
                 raise ValueError(f"stage {stage.name}: found parent {parent!r}; accepted: {INPUT}, {', '.join(names)}.")
         linked.append(Stage(stage.name, copy.deepcopy(stage.layers), parents))
@@ -307,14 +307,14 @@ def _sorted(stages: list[Stage]) -> list[Stage]:
                 f"stage {name}: found a cycle, {loop}; accepted: an acyclic graph. "
                 "A recurrent network has no finite number of steps after which its gradient is exact."
             )
-        for parent in by_name[name].parents or ():
+        for parent in by_name[name].parents:
             visit(parent, (*path, name))
         done[name] = by_name[name]
 
     for stage in stages:
         visit(stage.name, ())
     ordered = list(done.values())
-    used = {parent for stage in ordered for parent in stage.parents or ()}
+    used = {parent for stage in ordered for parent in stage.parents}
     ends = [stage.name for stage in ordered if stage.name not in used]
     if len(ends) != 1:
         raise ValueError(f"network: found the ends {', '.join(ends)}; accepted: one stage that nothing reads, the output.")
@@ -326,10 +326,10 @@ def _levels(stages: list[Stage]) -> tuple[dict[str, int], dict[str, int]]:
     """Return the longest path from the input to each stage, and from each to the output, counted in stages."""
     levels: dict[str, int] = {INPUT: 0}
     for stage in stages:
-        levels[stage.name] = 1 + max(levels[p] for p in stage.parents or ())
+        levels[stage.name] = 1 + max(levels[p] for p in stage.parents)
     heights = {stage.name: 1 for stage in stages}
     for stage in reversed(stages):
-        for parent in stage.parents or ():
+        for parent in stage.parents:
             if parent != INPUT:
                 heights[parent] = max(heights[parent], heights[stage.name] + 1)
     return levels, heights

@@ -78,8 +78,8 @@ class BatchNorm(Layer):
         total, projection = self._sums(memory, flat)
         beta = -alpha * inverse * projection / len(rows)
         gamma = -alpha * total / len(rows) - beta * mean
-        coefficients = (c.astype(d.dtype) for c in (alpha, beta, gamma))
-        return combine(flat, rows, *coefficients, empty(rows.shape, d.dtype)).reshape(d.shape)
+        alpha, beta, gamma = (np.asarray(c, d.dtype) for c in (alpha, beta, gamma))
+        return combine(flat, rows, alpha, beta, gamma, empty(rows.shape, d.dtype)).reshape(d.shape)
 
     def gradients(self, memory: Any, d: np.ndarray) -> dict[str, np.ndarray]:
         total, projection = self._sums(memory, d.reshape(memory[0].shape))

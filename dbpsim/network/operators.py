@@ -23,7 +23,9 @@ from dbpsim.kernels.memory import empty
 class Operator(Protocol):
     """What a weight layer asks of the thing that holds its weights."""
 
-    noisy: bool  # whether two reads of the same input may differ
+    @property
+    def noisy(self) -> bool:
+        """Whether two reads of the same input may differ."""
 
     def forward(self, a: np.ndarray) -> np.ndarray:
         """Return W a."""

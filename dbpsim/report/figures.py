@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from dbpsim.cost.estimate import CostTable
 from dbpsim.credit.fidelity import Fidelity
@@ -87,7 +88,7 @@ def _draw_epochs(ax: Axes, training: TrainingResult, keys: tuple[str, str], labe
         ax.plot(epochs, [e[key] for e in training.epochs], style, color=colour, label=label)
     ax.set_xlabel("epoch")
     ax.set_ylabel(what)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend()
     return ax
 
@@ -121,7 +122,7 @@ def _scaled(value: float) -> tuple[str, float]:
 def drawn(draw: Callable[..., Axes], *data: Any, ink: str = "black", size: tuple[float, float] = (6.4, 3.6)) -> Figure:
     """Return a figure with what `draw` draws, its text and axes in `ink`."""
     names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    style = {name: ink for name in names} | {
+    style: dict[Any, Any] = dict.fromkeys(names, ink) | {
         "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
         "svg.hashsalt": "dbpsim", "svg.fonttype": "path", "axes.grid": True, "grid.alpha": 0.25, "axes.axisbelow": True,
     }  # fmt: skip

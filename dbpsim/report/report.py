@@ -97,7 +97,9 @@ def report(
     return out / "index.html"
 
 
-def _sections(run: Any, found: Any, training: TrainingResult | None, table: CostTable | None, images: dict[str, bytes]) -> list[Section]:
+def _sections(
+    run: Any, found: Any, training: TrainingResult | None, table: CostTable | None, images: dict[str, bytes]
+) -> list[Section]:
     # matplotlib is loaded here, when a report is made, and not by `import dbpsim`
     from dbpsim.report import figures
 
@@ -120,7 +122,10 @@ def _sections(run: Any, found: Any, training: TrainingResult | None, table: Cost
         sections.append(cost_section(table, len(run.output), [draw("cost", alt, figures.draw_cost, table)]))
     history = getattr(run, "history", None)
     if history is not None:
-        waves = "Distance of every stage from its target over the clocks: activations settle from the first stage on, then stress from the last."
+        waves = (
+            "Distance of every stage from its target over the clocks: "
+            "activations settle from the first stage on, then stress from the last."
+        )
         energy = "Energy E(x, z) over the clocks; at equilibrium it is the loss."
         drawings = [draw("settling", waves, figures.draw_settling, history)]
         drawings.append(draw("energy", energy, figures.draw_energy, history, run.gain * run.loss))
@@ -134,7 +139,7 @@ def _facts(network: Network, run: Any, label: str | None) -> dict[str, Any]:
         "network": repr(network),
         "data": label,
         "batch": len(run.output),
-        "hardware": None if chip is None else f"{chip.hardware.name} (device {chip.hardware.device.name}, links {chip.hardware.links})",
+        "hardware": None if chip is None else _hardware(chip),
         "method": "dyadic relaxation" if isinstance(run, Relaxation) else "backpropagation",
         "eta": getattr(run, "eta", None),
         "coupling": getattr(run, "coupling", None),
@@ -148,6 +153,10 @@ def _facts(network: Network, run: Any, label: str | None) -> dict[str, Any]:
         "chip seed": None if chip is None else chip.chip_seed,
         "versions": ", ".join([f"Python {platform.python_version()}", *(_version(n) for n in ("dbpsim", "numpy", "numba"))]),
     }
+
+
+def _hardware(chip: Chip) -> str:
+    return f"{chip.hardware.name} (device {chip.hardware.device.name}, links {chip.hardware.links})"
 
 
 def _version(name: str) -> str:

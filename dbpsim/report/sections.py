@@ -88,7 +88,8 @@ def cost_section(table: CostTable, samples: int, figures: list[Figure]) -> Secti
         f"a sample: {quantity(table.total_J / samples, 'J')}, {quantity(table.latency_s / samples, 's')}; "
         f"a multiply-accumulate: {quantity(table.joules_per_multiply_accumulate, 'J')}."
     )
-    return Section(f"Energy and latency on {table.hardware}", [text], figures, ["stage", *components, "total"], rows, list(table.notes))
+    head = ["stage", *components, "total"]
+    return Section(f"Energy and latency on {table.hardware}", [text], figures, head, rows, list(table.notes))
 
 
 def facts_section(facts: Mapping[str, Any]) -> Section:
@@ -101,7 +102,8 @@ def verdict(
     found: Fidelity | None, training: TrainingResult | None, table: CostTable | None, samples: int, facts: Mapping[str, Any]
 ) -> list[str]:
     """Return the report in a few sentences, each computed from the data given."""
-    said = [f"{facts['network']}; {facts['hardware'] or 'no hardware: ideal digital arithmetic'}; data: {facts['data'] or 'not named'}."]
+    hardware = facts["hardware"] or "no hardware: ideal digital arithmetic"
+    said = [f"{facts['network']}; {hardware}; data: {facts['data'] or 'not named'}."]
     if found is not None:
         w = found.worst
         if w.relative_error == 0:

@@ -1,0 +1,10 @@
+import dbpsim
+
+project = "dbpsim"
+author = "The dbpsim developers"
+release = dbpsim.__version__
+extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax"]
+html_theme = "furo"
+exclude_patterns = ["_build"]
+numpydoc_show_class_members = False
+myst_heading_anchors = 3
