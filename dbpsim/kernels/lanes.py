@@ -5,6 +5,8 @@ to prove for every pair of addresses that they differ.  Here a tile's element is
 channels from the start, so there is nothing to prove.  The map is an ordinary Python function of
 numbers, ``f(x_0, ..., x_m) -> (y_0, ..., y_n)``; it is run once, on symbolic vectors, when a kernel that uses it is
 compiled, and it may be run on NumPy arrays as its own reference.
+
+Numba's cache on disk does not see edits of this file: after one, touch the files that use it.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from dbpsim.kernels.policy import kernel, parallel_kernel
 Pair = tuple[int, int]
 
 TILE, POINTS = 4, 36
+_COMPILED = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]  # the tiles' vector code needs the compiler
 _UNPACKED = 1_000_000  # OpenBLAS multiplies without packing up to this many multiply-accumulates
 _GROUP = 128  # output channels a block is multiplied with at once
 _BLOCK = 32  # tiles a block has at most (times are flat from 16 to 64)
@@ -78,13 +79,13 @@ def _padded(channels: int, to: int = LANES) -> int:
     return -(-channels // to) * to
 
 
-def suits(a_shape: tuple[int, ...], kernel_shape: Pair, outputs: int, stride: Pair, padding: Pair, dtype) -> bool:
+def suits(a_shape: tuple[int, ...], kernel_shape: Pair, outputs: int, stride: Pair, padding: Pair, dtype: np.dtype) -> bool:
     """Return whether a convolution is one that this file does, and does faster than im2col.
 
     3x3, stride 1, float32, padding 0 to 2, at least 16 channels on both sides (fewer would mostly
     multiply padding) and an output that fills at least half of its 4 x 4 tiles.
     """
-    if numba.config.DISABLE_JIT or dtype != np.float32 or kernel_shape != (3, 3) or stride != (1, 1):
+    if not _COMPILED or dtype != np.float32 or kernel_shape != (3, 3) or stride != (1, 1):
         return False
     if max(padding) > 2 or min(a_shape[3], outputs) < 16 or 0 in a_shape:
         return False
