@@ -6,7 +6,7 @@ import tasks
 
 os.environ.setdefault("NUMBA_CACHE_DIR", str(tasks.kernel_cache()))
 
-from hypothesis import settings  # noqa: E402
+from hypothesis import settings
 
 settings.register_profile("dbpsim", deadline=None, max_examples=30, derandomize="CI" in os.environ)
 settings.load_profile("dbpsim")

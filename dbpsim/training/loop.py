@@ -289,7 +289,7 @@ def averaged(network: Network, averages: dict[str, np.ndarray]) -> Iterator[None
 def _interruptible() -> Iterator[list[str]]:
     """Collect Ctrl-C and SIGTERM instead of dying of them; a second one is fatal as usual."""
     asked: list[str] = []
-    before = {}
+    before: dict[int, Any] = {}
 
     def note(number: int, frame: object) -> None:
         asked.append(signal.Signals(number).name)
@@ -303,13 +303,15 @@ def _interruptible() -> Iterator[list[str]]:
     try:
         yield asked
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for which, handler in before.items():
+            signal.signal(which, handler)
 
 
 def _identity(network: Network, train_set: Dataset, test_set: Dataset, config: TrainingConfig) -> dict[str, Any]:
     """Return what must be the same for a run to go on."""
-    chip = {"hardware": network.hardware.model_dump(mode="json"), "seed": network.chip_seed} if isinstance(network, Chip) else None
+    chip = None
+    if isinstance(network, Chip):
+        chip = {"hardware": network.hardware.model_dump(mode="json"), "seed": network.chip_seed}
     return {
         "network": {
             "name": network.name,
