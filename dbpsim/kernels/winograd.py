@@ -118,17 +118,16 @@ def _transform_input(a, number, rows, columns, ph, pw, tile, out, first, row_ste
     image, i, j = number // (rows * columns), (number // columns) % rows, number % columns
     top, left = 4 * i - ph, 4 * j - pw
     whole = top >= 0 and left >= 0 and top + 6 <= h and left + 6 <= w and c == tile.shape[2]
-    if not whole:
+    inputs = tile.shape[2]
+    if whole:
+        source, corner, s_row, s_column = a.reshape(-1), ((image * h + top) * w + left) * c, w * c, c
+    else:
         _cut(a[image], top, left, tile)
-    flat, cut = a.reshape(-1), tile.reshape(-1)
-    corner, inputs = ((image * h + top) * w + left) * c, tile.shape[2]
+        source, corner, s_row, s_column = tile.reshape(-1), 0, 6 * inputs, inputs
     for start in range(0, inputs, group):
         at = first + (start // group) * group_step
         for k in range(0, group, LANES):
-            if whole:
-                _input_tile(flat, corner + start + k, w * c, c, out, at + k, row_step, column_step)
-            else:
-                _input_tile(cut, start + k, 6 * inputs, inputs, out, at + k, row_step, column_step)
+            _input_tile(source, corner + start + k, s_row, s_column, out, at + k, row_step, column_step)
 
 
 @kernel
@@ -138,17 +137,16 @@ def _transform_gradient(d, number, rows, columns, tile, out, first, row_step, co
     image, i, j = number // (rows * columns), (number // columns) % rows, number % columns
     top, left = 4 * i, 4 * j
     whole = top + 4 <= h and left + 4 <= w and c == tile.shape[2]
-    if not whole:
+    outputs = tile.shape[2]
+    if whole:
+        source, corner, s_row, s_column = d.reshape(-1), ((image * h + top) * w + left) * c, w * c, c
+    else:
         _cut(d[image], top, left, tile)
-    flat, cut = d.reshape(-1), tile.reshape(-1)
-    corner, outputs = ((image * h + top) * w + left) * c, tile.shape[2]
+        source, corner, s_row, s_column = tile.reshape(-1), 0, 4 * outputs, outputs
     for start in range(0, outputs, group):
         at = first + (start // group) * group_step
         for k in range(0, group, LANES):
-            if whole:
-                _output_adjoint_tile(flat, corner + start + k, w * c, c, out, at + k, row_step, column_step)
-            else:
-                _output_adjoint_tile(cut, start + k, 4 * outputs, outputs, out, at + k, row_step, column_step)
+            _output_adjoint_tile(source, corner + start + k, s_row, s_column, out, at + k, row_step, column_step)
 
 
 @kernel
@@ -159,14 +157,15 @@ def _transform_output(m, slot, number, rows, columns, first_channel, tile, out):
     top, left = 4 * i, 4 * j
     tiles, channels = m.shape[1], m.shape[2]
     step = tiles * channels
-    products, flat, cut = m.reshape(-1), out.reshape(-1), tile.reshape(-1)
+    products = m.reshape(-1)
     whole = top + 4 <= h and left + 4 <= w and first_channel + channels <= c
+    if whole:
+        corner, t_row, t_column = ((image * h + top) * w + left) * c + first_channel, w * c, c
+        target = out.reshape(-1)
+    else:
+        corner, t_row, t_column, target = 0, 4 * channels, channels, tile.reshape(-1)
     for k in range(0, channels, LANES):
-        if whole:
-            corner = ((image * h + top) * w + left) * c + first_channel + k
-            _output_tile(products, slot * channels + k, 6 * step, step, flat, corner, w * c, c)
-        else:
-            _output_tile(products, slot * channels + k, 6 * step, step, cut, k, 4 * channels, channels)
+        _output_tile(products, slot * channels + k, 6 * step, step, target, corner + k, t_row, t_column)
     if not whole:
         for y in range(top, min(top + 4, h)):
             for x in range(left, min(left + 4, w)):
