@@ -115,8 +115,9 @@ def _compare(
     norm_a, norm_b, error = np.linalg.norm(a), np.linalg.norm(b), np.linalg.norm(a - b)
     if error == 0:
         return StageFidelity(stage, 0.0, 0.0, math.inf)
-    if norm_a == 0 or norm_b == 0 or not np.isfinite(error):
-        ratio = float(error / norm_b) if norm_b else math.inf
-        return StageFidelity(stage, 1.0, ratio, 1.0 / ratio**2 if np.isfinite(ratio) else 0.0)
+    if norm_b == 0 or not np.isfinite(error):  # nan must not hide from a maximum
+        return StageFidelity(stage, 1.0, math.inf, 0.0)
+    if norm_a == 0:
+        return StageFidelity(stage, 1.0, 1.0, 1.0)
     apart = np.linalg.norm(a / norm_a - b / norm_b)
     return StageFidelity(stage, float(0.5 * apart**2), float(error / norm_b), float((norm_b / error) ** 2))
