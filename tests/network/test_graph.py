@@ -25,14 +25,14 @@ def added(name, parents):
 @given(dags())
 def test_gradients_of_any_graph_are_slopes(net):
     x, y = batch(net)
-    # Central differences err by h^2 times the third derivative (layer norm of two channels bends sharply): 1e-10 x 1e3.
-    assert worst_slope_error(net, backprop(net, x, y).gradients, x, y) < 1e-6
+    # Central differences err by h^2 = 1e-10 times third derivatives, of at most a few hundred here.
+    assert worst_slope_error(net, backprop(net, x, y).gradients, x, y) < 1e-7
 
 
 @given(image_chains())
 def test_gradients_of_any_image_chain_are_slopes(net):
     x, y = batch(net)
-    assert worst_slope_error(net, backprop(net, x, y).gradients, x, y) < 1e-6  # as above, for batch norm
+    assert worst_slope_error(net, backprop(net, x, y).gradients, x, y) < 1e-7  # as above
 
 
 @given(dags())
@@ -95,7 +95,6 @@ def test_a_stage_that_reads_itself_is_a_cycle():
         ([], "found no stages"),
         ([dense("a"), dense("b", ["A"])], "stage b: found parent 'A'; accepted: input, a, b"),
         ([dense("a"), dense("a")], "stage a: found twice"),
-        ([dense("a"), dense("b", []), dense("c", ["a"])], "stage b: found parent ''"),
         ([dense("a"), dense("b", ["a"]), dense("c", ["a"])], "found the ends b, c; accepted: one"),
         ([dense("a"), dense("b", ["a", INPUT])], "stage b: 2 parents need Add or Concat"),
         ([dense("a"), Stage("b", [Dense(2), Add()])], "stage b: Add() must be the first layer"),
@@ -204,7 +203,7 @@ def test_stages_are_copied_so_that_a_list_can_be_used_again():
     one, other = Network(stages, (3,), seed=1), Network(stages, (5,), seed=2)
     assert one.parameters["a.weight"].shape == (2, 3)
     assert other.parameters["a.weight"].shape == (2, 5)
-    assert stages[0].parents is None
+    assert stages[0].parents == ()
 
 
 def test_a_stages_weights_do_not_depend_on_the_other_stages():
