@@ -19,11 +19,10 @@ import numba
 import numpy as np
 from numba import prange
 
+from dbpsim.kernels.im2col import Pair, add_matrix
 from dbpsim.kernels.lanes import LANES, tile_map
 from dbpsim.kernels.memory import empty
 from dbpsim.kernels.policy import kernel, parallel_kernel
-
-Pair = tuple[int, int]
 
 TILE, POINTS = 4, 36
 _COMPILED = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]  # the tiles' vector code needs the compiler
@@ -249,7 +248,7 @@ def _add_products(v, z, slices, length, fresh, scratch, out):
                     np.dot(part.T, other, total)
                 else:
                     np.dot(part.T, other, product)
-                    total += product
+                    add_matrix(product, total)
 
 
 @parallel_kernel
