@@ -19,18 +19,15 @@ _POOLED_FROM_BYTES = 1 << 18  # smaller blocks are quick to get, and there are m
 _LIMIT_BYTES = 4 << 30
 _ALIGNMENT = 64  # a cache line, and the widest vector
 
-_free: defaultdict[int, list[np.ndarray]] = defaultdict(list)
-_held_bytes = 0
+_free: defaultdict[int, list[np.ndarray]] = defaultdict(list)  # by size; list.append and pop are atomic
 
 
 class _Lease(np.ndarray):
     """A view on a pooled block; every array made from it keeps it alive, and its end frees the block."""
 
     def __del__(self) -> None:
-        global _held_bytes
         block = self.base
-        if type(block) is np.ndarray and _held_bytes + block.nbytes <= _LIMIT_BYTES:
-            _held_bytes += block.nbytes
+        if type(block) is np.ndarray and idle_bytes() + block.nbytes <= _LIMIT_BYTES:
             _free[block.nbytes].append(block)
 
 
@@ -50,17 +47,14 @@ def empty(shape: int | tuple[int, ...], dtype: np.typing.DTypeLike) -> np.ndarra
     >>> empty((1024, 1024), "float32").ctypes.data == where
     True
     """
-    global _held_bytes
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     dtype = np.dtype(dtype)
     size = math.prod(shape) * dtype.itemsize
     if size < _POOLED_FROM_BYTES:
         return np.empty(shape, dtype)
-    blocks = _free[size]
-    if blocks:
-        block = blocks.pop()
-        _held_bytes -= size
-    else:
+    try:
+        block = _free[size].pop()
+    except IndexError:
         raw = np.empty(size + _ALIGNMENT, np.uint8)
         start = -raw.ctypes.data % _ALIGNMENT
         block = np.frombuffer(raw.data[start : start + size], np.uint8)
@@ -69,10 +63,13 @@ def empty(shape: int | tuple[int, ...], dtype: np.typing.DTypeLike) -> np.ndarra
     return np.frombuffer(held, dtype).reshape(shape)  # type: ignore[call-overload]
 
 
+def idle_bytes() -> int:
+    """Return how much memory the pool holds for the next requests."""
+    return sum(size * len(blocks) for size, blocks in list(_free.items()))
+
+
 def release() -> int:
     """Give the pool's idle blocks back to the system; return how many bytes that were."""
-    global _held_bytes
-    freed = _held_bytes
+    freed = idle_bytes()
     _free.clear()
-    _held_bytes = 0
     return freed

@@ -15,6 +15,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -48,16 +49,19 @@ def draw_fidelity(ax: Axes, found: Fidelity, floor: float | None = None) -> Axes
 
 
 def draw_settling(ax: Axes, history: History) -> Axes:
-    """Draw each stage's distance from its target over the clocks: activations settle forward, then stress back."""
+    """Draw how far each stage is from its target at every clock: activations settle forward, then stress flushes back."""
     names = list(history.residual[0])
-    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.9, len(names)))
-    steps = np.arange(1, len(history.residual) + 1)
-    for name, shade in zip(names, shades, strict=True):
-        ax.semilogy(steps, [max(min(r[name], 1e3), _FLOOR) for r in history.residual], color=shade, label=name)
-    ax.set_xlabel("clock")
-    ax.set_ylabel("relative distance from target")
-    if len(names) <= 12:
-        ax.legend(fontsize="small", ncols=2)
+    distance = np.array([[r[name] for r in history.residual] for name in names])
+    at_rest = np.ma.masked_less_equal(distance, 0.0)  # exactly on target: left blank
+    clocks = np.arange(0.5, len(history.residual) + 1)
+    shades = LogNorm(vmin=1e-8, vmax=1.0, clip=True)
+    mesh = ax.pcolormesh(clocks, np.arange(len(names) + 1) - 0.5, at_rest, cmap="viridis_r", norm=shades, rasterized=False)
+    ax.set_yticks(np.arange(len(names)), names, fontsize="small" if len(names) <= 20 else 5)
+    ax.invert_yaxis()
+    ax.set_xlabel("clock (blank: exactly at rest)")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(False)
+    ax.figure.colorbar(mesh, ax=ax, label="relative distance from target", extend="both")
     return ax
 
 
