@@ -19,15 +19,19 @@ import numpy as np
 from dbpsim.credit.backprop import pull
 from dbpsim.network.graph import Network
 
+_MOST_DOUBLINGS = 64  # half of what float32 has room for
 _PROBE_SAMPLES = 4  # enough for a scale: it is rounded to a power of two
 
 
 def stress_ratios(network: Network, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Return rms(stress) / rms(activation) of every stage at gain 1, from one forward and one backward sweep."""
+    """Return rms(stress) / rms(activation) of every stage at gain 1, from one forward and one backward sweep.
+
+    It is infinite for a stage that is silent (no activation to lose digits).
+    """
     at = network.sweep(x, training=True)
     stress = {network.output: network.loss.gradient(at.values[network.output], y)}
     pull(network, at, reversed(network.stages), stress, stress)
-    return {name: _rms(stress[name]) / max(_rms(a), 1e-300) for name, a in at.values.items()}
+    return {name: _rms(stress[name]) / r if (r := _rms(a)) > 0 else math.inf for name, a in at.values.items()}
 
 
 def automatic_gain(network: Network, x: np.ndarray, y: np.ndarray) -> float:
@@ -39,8 +43,8 @@ def automatic_gain(network: Network, x: np.ndarray, y: np.ndarray) -> float:
     ratios = [r for r in stress_ratios(network, x[:probe], y[:probe]).values() if 0 < r < math.inf]
     if not ratios:
         return 1.0
-    middle = math.sqrt(min(ratios) * max(ratios)) * probe / len(x)
-    return 2.0 ** round(-math.log2(middle))
+    exponent = -0.5 * (math.log2(min(ratios)) + math.log2(max(ratios))) - math.log2(probe / len(x))
+    return 2.0 ** max(-_MOST_DOUBLINGS, min(_MOST_DOUBLINGS, round(exponent)))
 
 
 def _rms(a: np.ndarray) -> float:

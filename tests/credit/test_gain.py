@@ -67,6 +67,20 @@ def test_a_network_without_stress_has_gain_one():
     assert automatic_gain(net, x, np.full_like(targets, 0.5)) == 1.0
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_silent_and_saturated_stages_do_not_spoil_the_gain(dtype):
+    net = mlp(5, 4, 4, 3, dtype=dtype, seed=2)
+    x, y = batch(net, 4)
+    net.parameters["dense2.bias"][...] = -100  # no rectifier of the second stage fires
+    assert stress_ratios(net, net.as_input(x), y)["dense2"] == math.inf
+    run = relax(net, x, y, coordinates="xz")
+    assert 1e-3 < run.gain < 1e3  # the output's stress over a batch of 4 is near its activation
+    found = fidelity(run.gradients, backprop(net, x, y).gradients)
+    assert found.whole.relative_error < 100 * np.finfo(dtype).eps  # rounding of (x, z) at a ratio near one
+    net.parameters["dense3.weight"] *= 1e-30  # no stress to speak of behind it
+    assert math.isfinite(relax(net, x, y, coordinates="xz").gain)
+
+
 @pytest.mark.parametrize("gain", [0, -1.0, math.inf, math.nan, "large"])
 def test_other_gains_are_refused(gain):
     net, x, y = problem(2)
