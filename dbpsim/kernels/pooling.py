@@ -1,4 +1,7 @@
-"""Pooling windows and the rectifier, with their adjoints.  Images are NHWC; windows start at the corner."""
+"""Pooling windows and the rectifier, with their adjoints.  Images are NHWC; windows start at the corner.
+
+Comparisons are written so that NaN passes: a network whose weights have diverged must not look like one at chance.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def _max_pool(a, kh, kw, sh, sw, out, code):
                 for v in range(kw):
                     for k in range(c):
                         value = a[image, i * sh + u, j * sw + v, k]
-                        larger = value > out[image, i, j, k]
+                        larger = (value > out[image, i, j, k]) | (value != value)
                         out[image, i, j, k] = value if larger else out[image, i, j, k]
                         code[image, i, j, k] = u * kw + v if larger else code[image, i, j, k]
 
@@ -71,17 +74,20 @@ def _average_pool_pullback(d, kh, kw, sh, sw, share, out):
 @parallel_kernel
 def _relu(u, zero, out):
     for i in prange(u.size):
-        out[i] = u[i] if u[i] > zero else zero
+        out[i] = zero if u[i] <= zero else u[i]
 
 
 @parallel_kernel
 def _gate(d, a, zero, out):
     for i in prange(d.size):
-        out[i] = d[i] if a[i] > zero else zero
+        out[i] = zero if a[i] <= zero else d[i]
 
 
 def max_pool(a: np.ndarray, size: Pair, stride: Pair) -> tuple[np.ndarray, np.ndarray]:
-    """Return the maxima, shape (N, OH, OW, C), and which element of each window it was (row-major number)."""
+    """Return the maxima, shape (N, OH, OW, C), and which element of each window it was (row-major number).
+
+    A window with NaN in it gives NaN.
+    """
     oh, ow = output_size(a.shape[1:3], size, stride, (0, 0))
     out = empty((len(a), oh, ow, a.shape[3]), a.dtype)
     code = empty(out.shape, np.uint8 if size[0] * size[1] <= 256 else np.uint16)
@@ -114,14 +120,14 @@ def average_pool_pullback(d: np.ndarray, input_shape: tuple[int, ...], size: Pai
 
 
 def relu(u: np.ndarray) -> np.ndarray:
-    """Return max(u, 0)."""
+    """Return max(u, 0), and NaN for NaN."""
     out = empty(u.shape, u.dtype)
     _relu(u.reshape(-1), u.dtype.type(0), out.reshape(-1))
     return out
 
 
 def relu_pullback(d: np.ndarray, a: np.ndarray) -> np.ndarray:
-    """Return d where a > 0, else 0."""
+    """Return d where a > 0 or a is NaN, else 0."""
     out = empty(d.shape, d.dtype)
     _gate(d.reshape(-1), a.reshape(-1), d.dtype.type(0), out.reshape(-1))
     return out

@@ -40,10 +40,13 @@ def test_max_pool_takes_the_first_of_equals():
     assert np.all(code == 0)
 
 
-def test_max_pool_passes_nan_of_the_first_element_on():
-    a = np.zeros((1, 2, 2, 1), np.float32)
-    a[0, 0, 0, 0] = np.nan
-    assert np.isnan(pooling.max_pool(a, (2, 2), (2, 2))[0]).all()
+@pytest.mark.parametrize("where", np.ndindex(2, 2))
+def test_max_pool_passes_nan_on_from_any_element(where):
+    a = np.zeros((1, 2, 4, 16), np.float32)
+    a[0, where[0], where[1]] = np.nan
+    y = pooling.max_pool(a, (2, 2), (2, 2))[0]
+    assert np.isnan(y[0, 0, 0]).all()
+    assert np.all(y[0, 0, 1] == 0)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -77,6 +80,14 @@ def test_relu_and_its_derivative(dtype):
     assert a.dtype == dtype
     assert np.array_equal(a, np.maximum(u, 0))
     assert np.array_equal(pooling.relu_pullback(d, a), (u > 0).astype(dtype))
+
+
+def test_relu_passes_nan_on():
+    """Weights that have diverged must reach the loss, where training looks for them."""
+    u = np.full(40, np.nan, np.float32)
+    a = pooling.relu(u)
+    assert np.isnan(a).all()
+    assert np.all(pooling.relu_pullback(np.ones_like(u), a) == 1)
 
 
 def test_results_do_not_depend_on_the_number_of_threads():
