@@ -40,7 +40,7 @@ def test_max_pool_takes_the_first_of_equals():
     assert np.all(code == 0)
 
 
-@pytest.mark.parametrize("where", np.ndindex(2, 2))
+@pytest.mark.parametrize("where", list(np.ndindex(2, 2)))
 def test_max_pool_passes_nan_on_from_any_element(where):
     a = np.zeros((1, 2, 4, 16), np.float32)
     a[0, where[0], where[1]] = np.nan
