@@ -1,4 +1,4 @@
-"""Per-channel sums and affine maps: the inner loops of batch and layer normalisation.
+"""Per-channel sums and affine maps: biases, and the inner loops of batch normalisation.
 
 Sums run over fixed blocks of rows, in float64, and the blocks are added in order: the result does not
 depend on the number of threads.
@@ -33,6 +33,26 @@ def _combine(a, b, alpha, beta, gamma, out):
     for i in prange(n):
         for c in range(channels):
             out[i, c] = alpha[c] * a[i, c] + beta[c] * b[i, c] + gamma[c]
+
+
+@parallel_kernel
+def _add_bias(u, bias):
+    n, channels = u.shape
+    for i in prange(n):
+        for c in range(channels):
+            u[i, c] += bias[c]
+
+
+def add_bias(u: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Add `bias` (channels,) to `u` (..., channels) in place and return it.
+
+    Examples
+    --------
+    >>> add_bias(np.zeros((2, 2)), np.array([1.0, 2.0])).tolist()
+    [[1.0, 2.0], [1.0, 2.0]]
+    """
+    _add_bias(u.reshape(-1, u.shape[-1]), bias)
+    return u
 
 
 def channel_sums(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -105,7 +105,7 @@ def _weighted_squares(a, weight, out):
 
 # Waking threads for a small array costs more than the work, and far more on a busy machine; the numbers are the same.
 _SMALL = 1 << 17
-_serial = {parallel: kernel(parallel.py_func) for parallel in (_digitise, _read_out, _weighted_squares)}
+_serial = {parallel: kernel(getattr(parallel, "py_func", parallel)) for parallel in (_digitise, _read_out, _weighted_squares)}
 
 
 def _sized(parallel: Any, size: int) -> Any:

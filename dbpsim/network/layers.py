@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dbpsim.kernels.normalisation import add_bias
 from dbpsim.network.operators import ConvolutionOperator, DenseOperator, Operator
 
 Shape = tuple[int, ...]
@@ -91,9 +92,7 @@ class WeightLayer(Layer):
 
     def forward(self, x: np.ndarray, training: bool) -> tuple[np.ndarray, np.ndarray]:
         u = self.operator.forward(x)
-        if self.has_bias:
-            u += self.parameters["bias"]
-        return u, x
+        return (add_bias(u, self.parameters["bias"]) if self.has_bias else u), x
 
     def pullback(self, memory: np.ndarray, d: np.ndarray) -> np.ndarray:
         return self.operator.transpose(d)
