@@ -294,7 +294,9 @@ def _clock(
     share = frame.share
     cross = float(np.vdot(targets[0] - held[0], targets[1] - held[1])) * (2 * share - 1) * 2 if share != 0.5 else 0.0
     squared_step = 2 * change_1 + (share**2 + (1 - share) ** 2) * change_2 + cross
-    return (first, second), max(relative(change_1, size_1), relative(change_2, size_2)), squared_step
+    # np.maximum rather than max, which would let a nan in the stress pass
+    residual = float(np.maximum(relative(change_1, size_1), relative(change_2, size_2)))
+    return (first, second), residual, squared_step
 
 
 def _refuse_nan(names: list[str], residual: Mapping[str, float], step: int, eta: float) -> None:
