@@ -8,3 +8,4 @@ html_theme = "furo"
 exclude_patterns = ["_build"]
 numpydoc_show_class_members = False
 myst_heading_anchors = 3
+suppress_warnings = ["myst.xref_missing"]  # the README links to files beside it

@@ -53,7 +53,7 @@ def backprop(network: Network, x: np.ndarray, y: np.ndarray) -> Backprop:
     ----------
     network : Network
         Or a `Chip`, whose weight operators are simulated crossbars.
-    x : array, shape (N, *input_shape)
+    x : array, shape (N, ...)
     y : array
         N labels, or targets shaped like the output.
 

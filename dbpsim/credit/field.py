@@ -45,9 +45,9 @@ def energy(network: Network, x_state: States, z_state: States, x: np.ndarray, y:
     Parameters
     ----------
     network : Network
-    x_state, z_state : mapping of stage name to array, shape (N, *stage.shape)
+    x_state, z_state : mapping of stage name to array, shape (N, ...)
         The two compartments of every neuron.
-    x : array, shape (N, *input_shape)
+    x : array, shape (N, ...)
         The clamped input.
     y : array
         Labels or targets.
