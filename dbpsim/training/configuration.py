@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dbpsim.training.augmentation import Augmentation
+from dbpsim.training.optimisers import SGD
 
 METHODS = ("bp", "relax")
 
@@ -60,6 +61,7 @@ class TrainingConfig:
         _accept("epochs", self.epochs >= 1, self.epochs, "1 or more")
         _accept("batch", self.batch >= 1, self.batch, "1 or more")
         _accept("rate", self.rate > 0, self.rate, "a positive number")
+        SGD(self.momentum, self.weight_decay)  # has its own checks; here, so that nothing is loaded or printed first
         _accept("warm_up", 0 <= self.warm_up <= self.epochs, self.warm_up, f"0 to {self.epochs} epochs")
         _accept("average", self.average is None or 0 < self.average < 1, self.average, "between 0 and 1, or none")
         _accept("check_every", self.check_every >= 0, self.check_every, "0 or more")
