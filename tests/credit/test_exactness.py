@@ -43,7 +43,9 @@ def error(run, exact):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("how", [{}, {"init": "random"}, {"coupling": "split", "init": "random"}, {"schedule": "wavefront"}], ids=str)
+@pytest.mark.parametrize(
+    "how", [{}, {"init": "random"}, {"coupling": "split", "init": "random"}, {"schedule": "wavefront"}], ids=str
+)
 def test_unit_step_relaxation_equals_backprop_bit_for_bit(name, dtype, how):
     net, x, y = problem(name, dtype)
     exact, run = backprop(net, x, y), relax(net, x, y, **how)

@@ -93,7 +93,11 @@ def test_clocks_to_is_the_first_clock_within_the_tolerance(eta, tolerance):
 @pytest.mark.parametrize("eta", [0.0, -0.5, 2.0, math.nan])
 def test_a_rate_at_which_the_leak_itself_is_unstable_is_refused(eta):
     net, x, y = unit_chain(2)
-    for call in (lambda: clocked_residual(3, eta, 2), lambda: relax(net, x, y, eta=eta), lambda: relax(net, x, y, eta=eta, max_steps=3)):
+    for call in (
+        lambda: clocked_residual(3, eta, 2),
+        lambda: relax(net, x, y, eta=eta),
+        lambda: relax(net, x, y, eta=eta, max_steps=3),
+    ):
         with pytest.raises(ValueError, match="accepted: 0 < eta < 2"):
             call()
 

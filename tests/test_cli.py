@@ -1,0 +1,168 @@
+"""The command line keeps its contract: one JSON document on stdout, exit status 0, 1 or 2, errors in one line."""
+
+import json
+import sys
+
+import pytest
+
+from dbpsim.cli import main
+
+SMALL = "mlp:64-12-10"  # for the embedded digits, 8 x 8
+
+
+def run(capsys, *argv):
+    """Return exit status, stdout and stderr of one command."""
+    try:
+        status = main(list(argv))
+    except SystemExit as left:
+        status = left.code
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def document(out):
+    return json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("devices",),
+        ("verify", SMALL),
+        ("verify", SMALL, "--eta", "0.8", "--dtype", "float64", "--coordinates", "xz", "--coupling", "split"),
+        ("verify", SMALL, "--schedule", "wavefront"),
+        ("verify", SMALL, "--hardware", "pcm"),
+        ("verify", "mlp:5-4-3", "--data", "random"),
+        ("train", SMALL, "--limit", "256"),
+    ],
+    ids=" ".join,
+)
+def test_json_is_one_document_and_text_is_not_empty(capsys, argv):
+    status, out, _ = run(capsys, *argv, "--json")
+    assert status == 0
+    document(out)
+    status, out, _ = run(capsys, *argv)
+    assert status == 0
+    assert len(out.splitlines()) > 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("coordinates", ["ms", "xz"])
+def test_verify_shows_exactness_at_twice_the_depth_and_not_before(capsys, dtype, coordinates):
+    status, out, _ = run(capsys, "verify", SMALL, "--dtype", dtype, "--coordinates", coordinates, "--json")
+    found = document(out)
+    assert (status, found["holds"], found["steps"], found["depth"]) == (0, True, 4, 2)
+    assert found["relative_error"] <= found["max_error"]
+    assert found["relative_error_one_step_before"] > 1e-2
+    assert (found["float32_floor"] is None) == (dtype == "float64")
+    assert [row["stage"] for row in found["fidelity"]["stages"]] == ["dense1", "dense2"]
+
+
+def test_verify_exits_one_where_the_error_exceeds_what_is_allowed(capsys):
+    argv = ("verify", SMALL, "--hardware", "pcm")
+    status, out, err = run(capsys, *argv, "--max-error", "1e-9", "--json")
+    found = document(out)
+    assert (status, found["holds"], found["max_error"], err) == (1, False, 1e-9, "")
+    status, out, _ = run(capsys, *argv, "--max-error", "1e-9")
+    assert status == 1
+    assert "DOES NOT HOLD" in out
+    assert run(capsys, *argv, "--max-error", "100")[0] == 0
+
+
+def test_verify_repeats_itself_under_one_seed(capsys):
+    argv = ("verify", SMALL, "--hardware", "pcm", "--json", "--seed")
+    one, again, other = (run(capsys, *argv, seed)[1] for seed in ("1", "1", "2"))
+    assert one == again != other
+
+
+def test_devices_lists_them_in_both_forms(capsys):
+    records = document(run(capsys, "devices", "--json")[1])
+    _, text, _ = run(capsys, "devices")
+    assert len(records) + 1 == len(text.splitlines())
+    assert all(record["name"] in text for record in records)
+
+
+def test_report_writes_its_files(capsys, tmp_path):
+    out_dir = tmp_path / "page"
+    status, out, _ = run(capsys, "report", SMALL, "--hardware", "pcm", "--out", str(out_dir), "--json")
+    found = document(out)
+    assert status == 0
+    assert found["report"] == str(out_dir / "index.html")
+    assert (out_dir / "index.html").stat().st_size > 1000
+    assert {"fidelity", "cost"} <= found.keys()
+    assert len(list(out_dir.iterdir())) > 1  # figures beside the page
+
+
+def test_train_writes_its_files_and_goes_on_from_its_checkpoint(capsys, tmp_path):
+    argv = ("train", SMALL, "--limit", "256", "--json", "--epochs", "2", "--out", str(tmp_path))
+    status, out, _ = run(capsys, *argv)
+    assert status == 0
+    first = document(out)
+    assert [epoch["epoch"] for epoch in first["epochs"]] == [1, 2]
+    assert (tmp_path / "curves.png").stat().st_size > 1000
+    assert list((tmp_path / "ckpt").glob("*.safetensors"))
+    status, out, _ = run(capsys, *argv, "--resume")
+    assert status == 0
+    assert document(out) == first  # nothing was left to do: even the times are those of the first run
+    status, out, err = run(capsys, *argv, "--resume", "--rate", "0.1")
+    assert (status, out) == (2, "")
+    assert "rate: was 0.05, is 0.1" in err
+
+
+def test_train_by_relaxation_takes_the_steps_of_backprop(capsys):
+    argv = ("train", SMALL, "--limit", "256", "--json", "--dtype", "float64", "--method")
+    documents = [document(run(capsys, *argv, method)[1]) for method in ("bp", "relax")]
+    assert documents[0]["epochs"][0]["loss"] == documents[1]["epochs"][0]["loss"]  # bit for bit, as the gradients are
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ((), "required"),
+        (("verfy", SMALL), "did you mean verify?"),
+        (("verify", SMALL, "--coupling", "midpont"), "did you mean midpoint?"),
+        (("verify", SMALL, "--dtype", "float16"), "invalid choice"),
+        (("verify", SMALL, "--batch", "0"), "accepted: 1 or more"),
+        (("verify", SMALL, "--batch", "many"), "invalid"),
+        (("verify", SMALL, "--ta", "1"), "unrecognized arguments"),
+        (("verify",), "required"),
+        (("verify", "vg9"), "accepted: vgg9"),
+        (("verify", "mlp:64-x"), "accepted: widths as in"),
+        (("verify", SMALL, "--eta", "2.5"), "accepted: 0 < eta < 2"),
+        (("verify", SMALL, "--eta", "nan"), "accepted: 0 < eta < 2"),
+        (("verify", SMALL, "--eta", "0.5", "--schedule", "wavefront"), "needs eta=1"),
+        (("verify", SMALL, "--hardware", "pmc"), "pcm"),
+        (("verify", SMALL, "--hardware", "/nowhere/chip.toml"), "chip.toml"),
+        (("verify", SMALL, "--data", "digts"), "digits"),
+        (("verify", SMALL, "--data", "cifar10", "--path", "/nowhere"), "/nowhere"),
+        (("verify", SMALL, "--seed", "-1"), ""),
+        (("verify", SMALL, "--normalise"), "accepted: vgg9"),
+        (("verify", "mlp:63-10"), "63"),
+        (("train", SMALL, "--resume"), "--out"),
+        (("train", SMALL, "--limit", "0"), "accepted: 1 or more"),
+        (("train", SMALL, "--momentum", "2"), "momentum"),
+        (("report", SMALL), "--out"),
+    ],
+    ids=lambda v: " ".join(v) if isinstance(v, tuple) else "",
+)
+def test_bad_usage_is_one_line_on_stderr_and_status_two(capsys, argv, words):
+    status, out, err = run(capsys, *argv)
+    assert (status, out) == (2, "")
+    assert err.count("\n") == 1
+    assert err.startswith("dbpsim")
+    assert words in err
+    assert "Traceback" not in err
+
+
+def test_a_relaxation_that_does_not_settle_is_status_one(capsys, monkeypatch):
+    room = sys.modules["dbpsim.credit.relax"]  # `dbpsim.relax` the function hides the module of that name
+    monkeypatch.setattr(room, "clocks_to", lambda *law: 1)  # a law that allows four steps
+    status, out, err = run(capsys, "verify", SMALL, "--eta", "0.5")
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert "stage dense" in err
+
+
+def test_help_is_status_zero(capsys):
+    status, out, _ = run(capsys, "verify", "--help")
+    assert status == 0
+    assert "--max-error" in out
