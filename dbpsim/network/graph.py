@@ -257,14 +257,15 @@ class Network:
         Raises
         ------
         ValueError
-            For an unknown name or a shape that differs; nothing is changed then.
+            For an unknown name, a shape that differs or what is no number; nothing is changed then.
         """
         known = self.parameters | self.buffers
         for name, value in values.items():
             if name not in known or np.shape(value) != known[name].shape:
                 wanted = f"shape {known[name].shape}" if name in known else f"one of {', '.join(sorted(known))}"
                 raise ValueError(f"{name}: found shape {np.shape(value)}; accepted: {wanted}.")
-        for name, value in values.items():
+        ready = {name: np.asarray(value, self.dtype) for name, value in values.items()}  # may fail: before any is copied
+        for name, value in ready.items():
             known[name][...] = value
         self.write()
 

@@ -85,11 +85,13 @@ def targets(a: np.ndarray, y: np.ndarray, smoothing: float = 0.0) -> np.ndarray:
     Raises
     ------
     ValueError
-        If `y` is neither N labels in [0, K) nor an array shaped like `a`.
+        If `y` is neither N labels in [0, K) nor an array of finite numbers shaped like `a`.
     """
     y = np.asarray(y)
     if y.shape == a.shape and not (a.ndim == 1 and y.dtype.kind in "iu"):
         t = y.astype(a.dtype)
+        if not np.isfinite(t).all():
+            raise ValueError("y: found nan or inf; accepted: finite numbers.")
     elif y.shape == (len(a),) and y.dtype.kind in "iu" and a.ndim == 2:
         if len(y) and not 0 <= y.min() <= y.max() < a.shape[1]:
             raise ValueError(f"labels: found {y.min()} to {y.max()}; accepted: 0 to {a.shape[1] - 1}.")

@@ -181,9 +181,14 @@ def test_assign_is_all_or_nothing():
     net = mlp(3, 4, 2)
     before = {k: v.copy() for k, v in net.parameters.items()}
     good = np.ones((4, 3))
-    for bad in ({"dense2.weight": np.ones((4, 2))}, {"dense3.weight": np.ones(1)}, {"dense2.bias": 1.0}):
-        with pytest.raises(ValueError, match=next(iter(bad))):
-            net.assign({"dense1.weight": good, **bad})
+    for name, bad, said in (
+        ("dense2.weight", np.ones((4, 2)), "dense2.weight: found shape"),
+        ("dense3.weight", np.ones(1), "dense3.weight: found shape .* one of dense1.bias"),
+        ("dense2.bias", 1.0, "dense2.bias: found shape"),
+        ("dense2.bias", ["a", "b"], "could not convert"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            net.assign({"dense1.weight": good, name: bad})
         for name, value in before.items():
             np.testing.assert_array_equal(net.parameters[name], value)
     net.assign({"dense1.weight": good})

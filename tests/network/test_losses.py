@@ -64,6 +64,8 @@ def test_smoothed_targets_still_sum_to_one():
         (np.array([0.0, 1.0, 2.0, 0.0]), "type float64"),
         (np.zeros((4, 2)), "found shape (4, 2)"),
         (3, "found shape ()"),
+        (np.full((4, 3), np.nan), "found nan or inf"),
+        (np.full((4, 3), np.inf), "found nan or inf"),
     ],
 )
 def test_targets_that_do_not_fit_are_refused(y, words):
