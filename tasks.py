@@ -56,10 +56,25 @@ def kernel_cache() -> Path:
 
 
 def run(command: list[str], **options: object) -> int:
-    """Run a command in the project's folder and return its exit status."""
+    """Run a command in the project's folder and return its exit status.
+
+    Ctrl-C reaches the command too, which may have a checkpoint to write: it is waited for.  (``subprocess.run``
+    would kill it after a quarter of a second.)  A second Ctrl-C does not wait.
+    """
     environment = dict(os.environ)
     environment.setdefault("NUMBA_CACHE_DIR", str(kernel_cache()))
-    return subprocess.run(command, cwd=ROOT, env=environment, check=False, **options).returncode  # type: ignore[call-overload]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, **options)  # type: ignore[call-overload]
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        process.wait()
+        raise
+
+
+def usable(environment: Path) -> bool:
+    """Tell whether a virtual environment is of this Python's version and has pip; one cut short by Ctrl-C has none."""
+    library = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return interpreter(environment).is_file() and (environment / "lib" / library / "site-packages" / "pip").is_dir()
 
 
 def install(environment: Path, wanted: list[str], stamp: str) -> None:
@@ -69,7 +84,7 @@ def install(environment: Path, wanted: list[str], stamp: str) -> None:
         return
     log = environment / "pip.log"
     print(f"setting up {environment.name} (log: {log})", file=sys.stderr, flush=True)
-    if not interpreter(environment).is_file() and run([sys.executable, "-m", "venv", str(environment)]):
+    if not usable(environment) and run([sys.executable, "-m", "venv", "--clear", str(environment)]):
         raise SetUpError(f"tasks.py: could not make the virtual environment {environment}")
     pip = [str(interpreter(environment)), "-m", "pip", "--disable-pip-version-check"]
     with log.open("w") as out:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "dbpsim"
 ROOMS = [
@@ -19,26 +21,46 @@ def _room(path: Path) -> str:
 
 
 def _imported_rooms(path: Path) -> set[str]:
+    package = ["dbpsim", *path.relative_to(PACKAGE).parts[:-1]]
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "dbpsim" else [node.module]
+        if isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else []
+            names = [".".join([*above, *filter(None, [node.module]), alias.name]) for alias in node.names]
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        found |= {name.split(".")[1] for name in names if name.startswith("dbpsim.")}
+        # `import dbpsim` is the top: its __init__ imports the rooms
+        found |= {f"{name}.__init__".split(".")[1] for name in names if name.split(".")[0] == "dbpsim"}
     return found
 
 
+def _height(room: str) -> int:
+    return ROOMS.index(room) if room in ROOMS else len(ROOMS)
+
+
 def test_rooms_import_only_from_those_before_them():
+    unknown = {_room(path) for path in PACKAGE.rglob("*.py")} - {*ROOMS, "__init__"}
+    assert not unknown, "give a new room its place in ROOMS"
     upward = [
         f"{path.relative_to(ROOT)} imports {room}"
         for path in sorted(PACKAGE.rglob("*.py"))
-        if path != PACKAGE / "__init__.py"
-        for room in _imported_rooms(path) - {"__init__"}
-        if ROOMS.index(room) > ROOMS.index(_room(path))
+        for room in _imported_rooms(path)
+        if _height(room) > _height(_room(path))
     ]
     assert not upward
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["from ..report import x", "from .. import report", "import dbpsim.report", "from dbpsim import report",
+     "def f():\n    from dbpsim.report import x"],
+)  # fmt: skip
+def test_every_spelling_of_an_import_is_seen(line, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path)
+    (tmp_path / "network").mkdir()
+    (tmp_path / "network" / "layers.py").write_text(line)
+    assert _imported_rooms(tmp_path / "network" / "layers.py") == {"report"}
 
 
 def test_every_package_is_listed_for_installation():

@@ -1,7 +1,10 @@
 """What tasks.py promises a fresh machine."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -35,3 +38,33 @@ def test_tasks_needs_nothing_but_the_standard_library():
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd=tasks.ROOT, check=False)
     assert done.returncode == 0, done.stderr
     assert "demo" in done.stdout
+
+
+def test_ctrl_c_leaves_the_command_time_to_save(tmp_path):
+    started, saved = tmp_path / "started", tmp_path / "saved"
+    # longer than the quarter of a second after which subprocess.run kills
+    command = f"""import pathlib, time
+try:
+    pathlib.Path({str(started)!r}).touch()
+    time.sleep(30)
+except KeyboardInterrupt:
+    time.sleep(1)
+    pathlib.Path({str(saved)!r}).touch()"""
+    outer = f"import sys, tasks; tasks.run([sys.executable, '-c', {command!r}])"
+    process = subprocess.Popen([sys.executable, "-c", outer], cwd=tasks.ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 20
+    while not started.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    assert process.wait(timeout=20) != 0
+    assert saved.exists()
+
+
+@pytest.mark.parametrize("library", ["python3.9", f"python3.{sys.version_info.minor}"])
+def test_an_environment_of_another_python_or_cut_short_is_made_anew(library, tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").touch()
+    (tmp_path / "lib" / library / "site-packages").mkdir(parents=True)
+    assert not tasks.usable(tmp_path)
+    (tmp_path / "lib" / library / "site-packages" / "pip").mkdir()
+    assert tasks.usable(tmp_path) == (library != "python3.9")
