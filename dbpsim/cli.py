@@ -176,7 +176,7 @@ def _verify(args: argparse.Namespace) -> int:
     before = None
     if args.eta == 1.0 and start:
         early = relax(tested, x, y, max_steps=2 * net.depth - 1, **how, **start)
-        before = fidelity(early.gradients, exact.gradients).worst.relative_error
+        before = _finite(fidelity(early.gradients, exact.gradients).worst.relative_error)
     allowed = args.max_error
     if allowed is None and args.hardware is None:
         allowed = _ALLOWED_ERROR[args.dtype, args.coordinates] if args.eta == 1.0 else _ALLOWED_UNSETTLED[args.dtype]
@@ -204,7 +204,7 @@ def _print_verdict(args: argparse.Namespace, net: Network, run: Relaxation, foun
         "model": args.model, "depth": net.depth, "dtype": args.dtype, "batch": args.batch, "hardware": args.hardware,
         "eta": run.eta, "coupling": run.coupling, "coordinates": run.coordinates, "schedule": run.schedule,
         "steps": run.steps, "gain": run.gain, "loss": run.loss, "seed": args.seed,
-        "relative_error": found.worst.relative_error, **facts, "fidelity": found.to_dict(),
+        "relative_error": _finite(found.worst.relative_error), **facts, "fidelity": found.to_dict(),
     }  # fmt: skip
     if args.json:
         _print_json(document)
@@ -274,6 +274,10 @@ def _devices(args: argparse.Namespace) -> int:
 
 def _command(args: argparse.Namespace) -> str:
     return shlex.join(["dbpsim", *args.typed])
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None  # JSON has no infinity
 
 
 def _print_json(document: object) -> None:

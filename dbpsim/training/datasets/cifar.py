@@ -87,7 +87,7 @@ def _binary_batch(data: bytes, origin: str) -> tuple[np.ndarray, np.ndarray]:
         )
     records = np.frombuffer(data, np.uint8).reshape(-1, _RECORD_BYTES)
     labels = records[:, 0].astype(np.int64)
-    if labels.max() > 9:
+    if (labels > 9).any():
         where = int(np.argmax(labels > 9))
         raise DatasetError(f"{origin}: record {where} has label {labels[where]}; 0 to 9 are accepted.")
     return records[:, 1:], labels
