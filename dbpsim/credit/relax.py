@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from dbpsim.credit.backprop import Arrays, activity_since, in_order, pull
-from dbpsim.credit.dynamics import Coordinates, blend, to_xz
+from dbpsim.credit.dynamics import Coordinates, blend, stress_through_xz
 from dbpsim.credit.field import drive_and_feedback, energy_of
 from dbpsim.credit.gain import automatic_gain
 from dbpsim.credit.settling import StopTest, clocks_to, relative
@@ -338,7 +338,7 @@ def _wavefront(
     for stage in reversed(network.stages):  # clocks depth + 1 to 2 depth
         name = stage.name
         if frame.held == "xz":
-            s[name] = Coordinates("xz", frame.coupling).read(*to_xz(m[name], s[name], frame.share))[1]
+            s[name] = stress_through_xz(m[name], s[name], frame.share)
         pull(network, at, [stage], s, s, gradients)
         kept[name] = s.pop(name)
         if not record:

@@ -31,7 +31,10 @@ def whole_pulses(wanted: np.ndarray, update: Update) -> np.ndarray:
 def pulsed(
     g: np.ndarray, pulses: np.ndarray, update: Update, ceiling_S: float, random: np.random.Generator
 ) -> np.ndarray:
-    """Return the conductances `g` (S) after `pulses` signed pulses each, kept in 0 to `ceiling_S`."""
+    """Return the conductances `g` (S) after `pulses` signed pulses each, kept in 0 to `ceiling_S`.
+
+    A cell that gets no pulse stays as it is, also where programming has left it above the ceiling.
+    """
     z = random.standard_normal(g.shape, np.float32)
     change = update.step_S * (pulses + np.sqrt(np.abs(pulses)) * update.step_sigma * z)
-    return np.clip(g + change, 0, ceiling_S).astype(g.dtype)
+    return np.where(pulses == 0, g, np.clip(g + change, 0, ceiling_S)).astype(g.dtype)
