@@ -77,11 +77,17 @@ def usable(environment: Path) -> bool:
     return interpreter(environment).is_file() and (environment / "lib" / library / "site-packages" / "pip").is_dir()
 
 
-def install(environment: Path, wanted: list[str], stamp: str) -> None:
-    """Make a virtual environment that holds `wanted` (arguments of pip), unless its stamp says it does."""
+def install(environment: Path, wanted: list[str], sources: bytes = b"") -> None:
+    """Make a virtual environment that holds `wanted` (arguments of pip), unless its stamp says it does.
+
+    The stamp also knows `sources` (what pip reads of this project), the interpreter, and where the environment lies:
+    one copied along with the project would run the original's code.
+    """
     mark = environment / "dbpsim-stamp"
+    stamp = hashlib.sha256(sources + repr((sys.version, str(environment), wanted)).encode()).hexdigest()
     if mark.is_file() and mark.read_text() == stamp:
         return
+    mark.unlink(missing_ok=True)  # until pip is through, the environment is neither the old nor the new one
     log = environment / "pip.log"
     print(f"setting up {environment.name} (log: {log})", file=sys.stderr, flush=True)
     if not usable(environment) and run([sys.executable, "-m", "venv", "--clear", str(environment)]):
@@ -102,9 +108,8 @@ def set_up(extras: tuple[str, ...]) -> Path:
     had = VENV / "dbpsim-extras"
     union = sorted(set(extras) | set(had.read_text().split() if had.is_file() else ()))
     sources = b"".join((ROOT / name).read_bytes() for name in ("setup.cfg", "pyproject.toml"))
-    stamp = hashlib.sha256(sources + repr((sys.version, union)).encode()).hexdigest()
     target = f".[{','.join(union)}]" if union else "."
-    install(VENV, ["-e", target], stamp)
+    install(VENV, ["-e", target], sources)
     had.write_text(" ".join(union))
     return interpreter(VENV)
 
@@ -118,7 +123,7 @@ def bench(python: Path, arguments: list[str]) -> int:
     known = {path.stem: path for path in sorted((ROOT / "benchmarks").glob("*.py"))}
     extra = []
     if chosen.peers:
-        install(PEERS, ["torch==2.13.0", "numpy<2.4"], "torch==2.13.0")
+        install(PEERS, ["torch==2.13.0", "numpy<2.4"])
         extra = ["--peer-python", str(interpreter(PEERS))]
     for name in chosen.names or known:
         if name not in known:

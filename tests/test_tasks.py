@@ -1,6 +1,7 @@
 """What tasks.py promises a fresh machine."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -68,3 +69,44 @@ def test_an_environment_of_another_python_or_cut_short_is_made_anew(library, tmp
     assert not tasks.usable(tmp_path)
     (tmp_path / "lib" / library / "site-packages" / "pip").mkdir()
     assert tasks.usable(tmp_path) == (library != "python3.9")
+
+
+def _environment(path):
+    library = path / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    (library / "pip").mkdir(parents=True)
+    (path / "bin").mkdir()
+    (path / "bin" / "python").touch()
+    return path
+
+
+def test_set_up_is_skipped_while_nothing_changed_and_repeated_where_the_project_was_copied(monkeypatch, tmp_path):
+    commands = []
+    monkeypatch.setattr(tasks, "run", lambda command, **_: commands.append(command) or 0)
+    here = _environment(tmp_path / "here")
+    tasks.install(here, ["-e", "."], b"sources")
+    first = len(commands)
+    assert first > 0
+    tasks.install(here, ["-e", "."], b"sources")
+    assert len(commands) == first
+    shutil.copytree(here, tmp_path / "there")
+    for changed in ((tmp_path / "there", b"sources"), (here, b"other")):
+        before = len(commands)
+        tasks.install(changed[0], ["-e", "."], changed[1])
+        assert len(commands) > before
+
+
+def test_a_failed_installation_is_tried_again_even_when_the_sources_go_back(monkeypatch, tmp_path, capsys):
+    environment = _environment(tmp_path / "here")
+    monkeypatch.setattr(tasks, "run", lambda command, **_: 0)
+    tasks.install(environment, ["-e", "."], b"good")
+
+    def failing(command, stdout, **_):
+        stdout.write("pip says why")
+        return 1
+
+    monkeypatch.setattr(tasks, "run", failing)
+    with pytest.raises(tasks.SetUpError, match="whole log"):
+        tasks.install(environment, ["-e", "."], b"bad")
+    assert "pip says why" in capsys.readouterr().err
+    with pytest.raises(tasks.SetUpError):
+        tasks.install(environment, ["-e", "."], b"good")
