@@ -292,8 +292,10 @@ def _clock(frame: Coordinates, held: _Pair, now: _Pair, aims: _Pair, eta: float)
     first, change_1, size_1 = blend(held[0], targets[0], eta)
     second, change_2, size_2 = blend(held[1], targets[1], eta)
     if frame.held == "xz":
-        residuals = [relative(*blend(v, target, 1.0)[1:]) for v, target in zip(now, aims, strict=True)]
-        return (first, second), float(np.maximum(*residuals)), change_1 + change_2
+        _, change_m, size_m = blend(now[0], aims[0], 1.0)
+        _, change_s, size_s = blend(now[1], aims[1], 1.0)
+        residual = float(np.maximum(relative(change_m, size_m), relative(change_s, size_s)))
+        return (first, second), residual, change_1 + change_2
     share = frame.share
     cross = float(np.vdot(targets[0] - held[0], targets[1] - held[1])) * (2 * share - 1) * 2 if share != 0.5 else 0.0
     squared_step = 2 * change_1 + (share**2 + (1 - share) ** 2) * change_2 + cross
