@@ -31,7 +31,7 @@ class CheckpointError(ValueError):
 def save(folder: Path, step: int, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> Path:
     """Write a checkpoint of `step` into `folder`, and remove all but the last two."""
     folder.mkdir(parents=True, exist_ok=True)
-    plain = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    plain = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     data = bytes_of(plain, metadata={"dbpsim": json.dumps(facts)})
     path = folder / f"step-{step:08d}.safetensors"
     write_bytes(path, data)
