@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def _command(out: Path, *more: str) -> list[str]:
-    words = "train mlp:64-32-10 --epochs 60 --batch 10 --rate 0.001 --json".split()
+    words = ["train", "mlp:64-32-10", "--epochs", "60", "--batch", "10", "--rate", "0.001", "--json"]
     return [sys.executable, "-m", "dbpsim.cli", *words, "--out", str(out), *more]
 
 
