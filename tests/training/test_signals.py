@@ -56,7 +56,8 @@ def test_a_kill_leaves_a_checkpoint_that_can_be_read(tmp_path):
     first.communicate(timeout=120)
     _, before = checkpoints.load(tmp_path / "ckpt")
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
-    again = subprocess.Popen(_command(tmp_path, "--resume"), cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    nowhere = subprocess.DEVNULL
+    again = subprocess.Popen(_command(tmp_path, "--resume"), cwd=ROOT, env=environment, stdout=nowhere, stderr=nowhere)
     time.sleep(3)
     again.kill()
     again.wait()
