@@ -2,6 +2,8 @@
 
 import ast
 import configparser
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +77,20 @@ def test_importing_dbpsim_loads_no_heavy_optional_package():
     code = "import sys, dbpsim; print([n for n in ('matplotlib', 'brian2', 'torch', 'pandas') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_installed_copy_finds_every_device_without_the_checkout(tmp_path):
+    # laid out as package_dir in setup.cfg makes pip lay it out
+    shutil.copytree(PACKAGE, tmp_path / "dbpsim", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "devices", tmp_path / "dbpsim" / "data" / "devices")
+    code = "from dbpsim.devices import library; print(library.__file__, *sorted(library._library()))"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path, env=environment
+    )
+    where, *names = done.stdout.split()
+    assert where.startswith(str(tmp_path))
+    assert names == sorted(path.stem for path in (ROOT / "devices").glob("*.toml"))
 
 
 def test_files_stay_readable_in_one_sitting():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib.resources
 import os
 import tomllib
 from collections.abc import Iterator
@@ -67,9 +65,9 @@ def is_path(spec: str | os.PathLike[str]) -> bool:
 
 
 def _folders() -> Iterator[Path]:
-    with contextlib.suppress(ModuleNotFoundError, TypeError):  # not installed, or an editable install
-        yield Path(str(importlib.resources.files("dbpsim.data.devices")))
-    yield Path(__file__).resolve().parents[2] / "devices"
+    package = Path(__file__).resolve().parents[1]
+    yield package / "data" / "devices"  # installed; importlib.resources gives no path for a folder without __init__.py
+    yield package.parent / "devices"  # a checkout, or an editable install
 
 
 def _library() -> dict[str, Path]:
