@@ -9,6 +9,7 @@ import pickle
 import struct
 import tarfile
 import time
+import tracemalloc
 import zipfile
 import zlib
 from pathlib import Path
@@ -158,11 +159,16 @@ def test_pickles_that_would_make_the_unpickler_allocate_or_hang():
         (b"](" + b"I1\n" * 1_100_000 + b"e.", "more than the 1000000 pickle instructions"),
         (b"cnumpy\nndarray\n(N}S'__setstate__'\nI1\nstb.", "a pickled _Noted"),
         (b"(dp0\ng0\n" * 3 + b".", "no entry"),
+        (nested + b"Vname\n\x93.", "a tuple out of place"),  # a module name of 2^60 parts
+        (b"c" + b"a" * 5_000_000 + b"\nb\n.", "asks for 'aaa"),
+        (b"S" + b"a" * 5_000_000 + b"\n.", "unreadable"),
+        (b"cnumpy\nndarray\n" * 300_000 + b"b" * 299_999 + b".", "a pickled _Noted"),  # as deep as it gets
         (b"t" * 100, "unreadable"),
         (b"0.", "pickle instruction POP; only those of plain data"),
     ):
-        with pytest.raises(DatasetError, match=words):
+        with pytest.raises(DatasetError, match=words) as caught:
             batch_arrays(bomb, "bomb", row_bytes=3072)
+        assert len(str(caught.value)) < 300
     assert (
         time.monotonic() - started < 10
     )  # seconds for the longest, a million instructions, on a slow machine
@@ -263,6 +269,25 @@ def test_zips_that_lie(tmp_path):
         with pytest.warns(UserWarning, match="Duplicate"):
             archive.writestr("train/cat/0000.png", sound["train/cat/0000.png"])
     refused_archive(tmp_path, out.getvalue(), "the same name twice", "images")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_zips_that_inflate_all_at_once_are_refused_unread(tmp_path, method):
+    sound, _ = image_members()
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in sound.items():
+            archive.writestr(name, data)
+        archive.writestr("train/cat/x.png", bytes(50 << 20), method)
+    bomb = bytearray(out.getvalue())
+    entry = bomb.rindex(b"PK\x01\x02")
+    bomb[entry + 24 : entry + 28] = struct.pack("<I", 1000)  # the size it claims
+    tracemalloc.start()
+    try:
+        refused_archive(tmp_path, bytes(bomb), "x.png: zip method .*stored .0. and deflated .8.", "images")
+        assert tracemalloc.get_traced_memory()[1] < 10 << 20  # a fifth of what it inflates to
+    finally:
+        tracemalloc.stop()
 
 
 def test_idx_files_that_disagree_with_their_header(tmp_path):

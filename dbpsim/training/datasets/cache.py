@@ -1,10 +1,10 @@
-"""Decoded sets on disk: one memory-mapped file a set, named after its source's digest.
+"""Decoded sets on disk: one memory-mapped file a set, named after its form and its source's digest.
 
 The file is a safetensors file (8 bytes of header length, little-endian; a JSON header; the arrays one after
 the other), readable by any tool that knows the format; labels come first so that both dtypes lie aligned.
 The header's ``__metadata__`` keeps the source's digest, the classes, what the source was, mean and standard
-deviation of the training split and the SHA-256 of the arrays, which is verified each time (0.1 s for
-CIFAR-10): a file that does not hold what was written is made anew.
+deviation of the training split and the SHA-256 of all of this and the arrays, which is verified each time
+(0.1 s for CIFAR-10): a file that does not hold what was written is made anew.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Kept:
 def folder() -> Path:
     """Return where this machine keeps what can be made again: $DBPSIM_CACHE, or ~/.cache/dbpsim."""
     chosen = os.environ.get("DBPSIM_CACHE")
-    return Path(chosen) if chosen else Path.home() / ".cache" / "dbpsim"
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "dbpsim"
 
 
 def kept(source: Source) -> Kept:
@@ -53,7 +53,7 @@ def kept(source: Source) -> Kept:
         Where the source is unsound or the cache cannot be written.
     """
     sha256 = source_digest(source)
-    file = folder() / "datasets" / f"{sha256[:32]}-v{_VERSION}.safetensors"
+    file = folder() / "datasets" / f"{source.form}-{sha256[:32]}-v{_VERSION}.safetensors"
     found = opened(file, sha256)
     if found is None:
         store(file, checked(source.decode(), source.path), sha256)
@@ -70,19 +70,19 @@ def store(file: Path, decoded: Decoded, source_sha256: str) -> None:
     arrays = [(f"{split}.labels", decoded.labels[split].astype("<i8")) for split in SPLITS]
     arrays += [(f"{split}.images", np.ascontiguousarray(decoded.images[split])) for split in SPLITS]
     mean, std = moments(decoded.images["train"])
-    total = hashlib.sha256()
     header: dict[str, Any] = {}
     place = 0
     for name, array in arrays:
-        total.update(array.data.cast("B"))
         dtype = "U8" if array.dtype == np.uint8 else "I64"
         header[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [place, place + array.nbytes]}
         place += array.nbytes
-    content = {"classes": decoded.classes, "kind": decoded.kind, "mean": mean, "std": std}
+    # the format's metadata are strings
+    content = json.dumps({"classes": decoded.classes, "kind": decoded.kind, "mean": mean, "std": std})
+    sha256 = _contents_sha256(source_sha256, content, header, [array for _, array in arrays])
     header["__metadata__"] = {
         "source_sha256": source_sha256,
-        "arrays_sha256": total.hexdigest(),
-        "content": json.dumps(content),  # the format's metadata are strings
+        "contents_sha256": sha256,
+        "content": content,
     }
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 64)
@@ -107,8 +107,8 @@ def opened(file: Path, source_sha256: str) -> Kept | None:
         header = json.loads(data[8 : 8 + length].tobytes())
         metadata = header.pop("__metadata__")
         body = data[8 + length :]
-        stored = hashlib.sha256(body.data).hexdigest()
-        if (metadata["source_sha256"], metadata["arrays_sha256"]) != (source_sha256, stored):
+        stored = _contents_sha256(source_sha256, metadata["content"], header, [body])
+        if metadata["contents_sha256"] != stored:
             return None
         arrays = {name: _array(body, entry) for name, entry in header.items()}
         content = json.loads(metadata["content"])
@@ -127,6 +127,16 @@ def opened(file: Path, source_sha256: str) -> Kept | None:
         AttributeError,
     ):  # one answer to any damage: make it anew
         return None
+
+
+def _contents_sha256(
+    source_sha256: str, content: str, header: dict[str, Any], arrays: list[np.ndarray]
+) -> str:
+    """Return the digest of everything that a reader takes from the file."""
+    total = hashlib.sha256(json.dumps([source_sha256, content, header], sort_keys=True).encode())
+    for array in arrays:
+        total.update(array.data.cast("B"))
+    return total.hexdigest()
 
 
 def _array(body: np.ndarray, entry: dict[str, Any]) -> np.ndarray:

@@ -32,7 +32,7 @@ _SUFFIX = {BINARY_FOLDER: ".bin", PYTHON_FOLDER: ""}
 def source(path: Path) -> Source | None:
     """Return how to read `path`: a tar archive, a folder of batches or the folder around it; else None."""
     if path.is_file():
-        return Source(path, (path,), partial(_decode_archive, path))
+        return Source("cifar10", path, (path,), partial(_decode_archive, path))
     for version, suffix in _SUFFIX.items():
         for folder in (path, path / version):
             if (folder / f"{_BATCHES[0]}{suffix}").is_file():
@@ -42,7 +42,7 @@ def source(path: Path) -> Source | None:
                     raise DatasetError(
                         f"{folder}: {', '.join(missing)} missing; the six batches are accepted."
                     )
-                return Source(folder, files, partial(_decode_folder, files, version))
+                return Source("cifar10", folder, files, partial(_decode_folder, files, version))
     return None
 
 

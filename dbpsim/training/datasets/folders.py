@@ -32,6 +32,7 @@ _SUFFIXES = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 _MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr")  # become 8-bit RGB, no scale to choose
 _FILE_CAP_BYTES = 16 << 20
 _DECODED_CAP_BYTES = 8 << 30
+_ZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile inflates no others piece by piece
 _LAYOUT = "train/<class>/<image>.jpg|.jpeg|.png and test/<class>/... (in at most one outer folder)"
 
 
@@ -49,9 +50,10 @@ def source(path: Path) -> Source | None:
     if path.is_file():
         with parsing(path), open(path, "rb") as file:
             zipped = file.read(2) == b"PK"
-        return Source(path, (path,), partial(_decode, path)) if zipped else None
+        return Source("images", path, (path,), partial(_decode, path)) if zipped else None
     if (path / "train").is_dir():
-        return Source(path, [path / name for name in _folder_sizes(path)], partial(_decode, path))
+        files = [path / name for name in _folder_sizes(path)]
+        return Source("images", path, files, partial(_decode, path))
     return None
 
 
@@ -72,6 +74,11 @@ def _tree(path: Path) -> Iterator[_Tree]:
 
 
 def _zip_bytes(archive: zipfile.ZipFile, name: str) -> bytes:
+    method = archive.getinfo(name).compress_type
+    if method not in _ZIP_METHODS:
+        raise DatasetError(
+            f"{archive.filename}: {name}: zip method {method}; stored (0) and deflated (8) are accepted."
+        )
     with archive.open(name) as member:
         return member.read(_FILE_CAP_BYTES)  # as `sizes` promised, checksum included, or no further than this
 

@@ -44,7 +44,7 @@ def source(path: Path, name: str) -> Source | None:
     if None in files.values():
         return None
     present = {part: file for part, file in files.items() if file is not None}
-    return Source(path, tuple(present.values()), partial(_decode, present, CLASSES[name]))
+    return Source(name, path, tuple(present.values()), partial(_decode, present, CLASSES[name]))
 
 
 def array(path: Path, part: str) -> np.ndarray:

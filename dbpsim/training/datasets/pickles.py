@@ -140,10 +140,7 @@ def _combine(name: str, argument: Any, stack: list[Any], origin: str) -> None:
         items = _since_mark(stack) if name == "SETITEMS" else [stack.pop(), stack.pop()][::-1]
         _expect(stack[-1], dict, origin).update(_pairs(items, origin))
     elif name in ("GLOBAL", "STACK_GLOBAL"):
-        asked = argument if name == "GLOBAL" else f"{stack.pop(-2)} {stack.pop()}"
-        if asked not in _NAMES:
-            raise DatasetError(f"{origin}: the pickle asks for {asked!r}; only numpy arrays are accepted.")
-        stack.append(_Noted(_NAMES[asked]))
+        stack.append(_named(argument if name == "GLOBAL" else _two_names(stack, origin), origin))
     elif name == "REDUCE":
         arguments = _expect(stack.pop(), tuple, origin)
         stack.append(_called(_expect(stack.pop(), _Noted, origin), arguments, origin))
@@ -152,6 +149,18 @@ def _combine(name: str, argument: Any, stack: list[Any], origin: str) -> None:
         _expect(stack[-1], _Noted, origin).state = state
     else:
         raise DatasetError(f"{origin}: pickle instruction {name}; only those of plain data are accepted.")
+
+
+def _two_names(stack: list[Any], origin: str) -> str:
+    """Take module and name off the stack; tuples in their place could take forever to print."""
+    name, module = (_expect(stack.pop(), str, origin) for _ in range(2))
+    return f"{module} {name}"
+
+
+def _named(asked: str, origin: str) -> _Noted:
+    if asked not in _NAMES:
+        raise DatasetError(f"{origin}: the pickle asks for {asked[:80]!r}; only numpy arrays are accepted.")
+    return _Noted(_NAMES[asked])
 
 
 def _called(function: _Noted, arguments: tuple[Any, ...], origin: str) -> Any:

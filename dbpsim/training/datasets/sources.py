@@ -21,12 +21,14 @@ from dbpsim.training.datasets.decoded import Decoded
 
 _BLOCK_BYTES = 1 << 20
 _TAR_BLOCK_BYTES = 512
+_REASON_CAP = 200
 
 
 @dataclass(frozen=True)
 class Source:
-    """A recognised set on disk: the files its digest covers and how to decode them."""
+    """A recognised set on disk: what it is read as, the files its digest covers and how to decode them."""
 
+    form: str
     path: Path
     files: Sequence[Path]
     decode: Callable[[], Decoded]
@@ -44,7 +46,8 @@ def parsing(origin: object) -> Iterator[None]:
     except DatasetError:
         raise
     except Exception as error:
-        raise DatasetError(f"{origin}: unreadable or damaged ({type(error).__name__}: {error}).") from error
+        reason = f"{type(error).__name__}: {error}"[:_REASON_CAP]  # some quote all they were given
+        raise DatasetError(f"{origin}: unreadable or damaged ({reason}).") from error
 
 
 def source_digest(source: Source) -> str:
