@@ -214,6 +214,8 @@ def test_misuse_says_what_is_accepted(tmp_path):
         (lambda: train.reduced(0), "1 image or more"),
         (lambda: datasets.load("cifra10"), "Did you mean 'cifar10'"),
         (lambda: datasets.load("images"), "no path given"),
+        (lambda: datasets.load("digits", image_shape=(32, 32)), "three whole numbers .H, W, C."),
+        (lambda: datasets.load("digits", image_shape=(32.5, 32, 3)), "three whole numbers"),
         (lambda: datasets.load("images", tmp_path / "none.zip"), "no such file"),
         (lambda: datasets.load("images", tmp_path), "not recognised as images"),
         (lambda: datasets.load("mnist", tmp_path), "four idx files"),
@@ -256,6 +258,28 @@ def test_a_damaged_cache_is_made_anew(tmp_path):
         np.testing.assert_array_equal(datasets.load("images", tmp_path / "a.zip")[0].images, expected)
         assert file.read_bytes() == sound
     assert list(file.parent.iterdir()) == [file]
+
+
+def test_no_flipped_bit_of_a_cached_header_gets_through(tmp_path):
+    (tmp_path / "a.zip").write_bytes(zipped(image_members()[0]))
+    train, _ = datasets.load("images", tmp_path / "a.zip")
+    (file,) = (tmp_path / "cache" / "datasets").iterdir()
+    sound = file.read_bytes()
+    for place in range(8 + int.from_bytes(sound[:8], "little")):
+        damaged = bytearray(sound)
+        damaged[place] ^= 1
+        file.unlink()  # the set above still maps the first one
+        file.write_bytes(damaged)
+        kept = cache.opened(file, train.source_sha256)
+        if kept is not None:  # a space that became another: no value changed
+            assert (kept.mean, kept.std, kept.decoded.classes) == (train.mean, train.std, train.classes)
+            np.testing.assert_array_equal(kept.decoded.images["train"], train.images)
+
+
+def test_the_same_files_read_under_another_name_are_another_set(tmp_path):
+    folder = written(tmp_path / "set", idx_members())
+    for name, first in (("mnist", "0"), ("fashion-mnist", "T-shirt/top"), ("mnist", "0")):
+        assert datasets.load(name, folder)[0].classes[0] == first
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):

@@ -127,6 +127,7 @@ def test_offline_names_the_file_its_checksum_and_what_to_do(tmp_path, mirror, mo
     for words in (
         f"Expected: {tmp_path}/my data/{NAME}, {len(ARCHIVE)} bytes, md5 {hashlib.md5(ARCHIVE).hexdigest()}",
         f"`curl -fLO {closed}`",
+        "cifar-10-binary.tar.gz, md5 c32a1d4ab5d03f1284b67883e8d87530",
         f"`mkdir -p '{tmp_path}/my data' && mv {NAME} '{tmp_path}/my data'/`",
     ):
         assert words in message

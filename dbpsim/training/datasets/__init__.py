@@ -18,7 +18,9 @@ into the cache (`cache`), the next ones map that file.  Files are read as if an 
 from __future__ import annotations
 
 import difflib
+import operator
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from dbpsim.training.datasets import cache, cifar, embedded, folders, idx
@@ -75,6 +77,8 @@ def load(
     ------
     DatasetError
         Where the set is missing, damaged or something else.
+    ValueError
+        Where `limit` or `image_shape` cannot be had.
 
     Examples
     --------
@@ -82,16 +86,27 @@ def load(
     >>> test
     digits (embedded), 100 of 297 test images, test: 100 images of 8x8x1, 10 classes
     """
+    shape = None if image_shape is None else _whole_numbers(image_shape)
     if name not in NAMES:
         name, path = _named_by_path(name, path)
     if name == "digits":
         kept = cache.Kept(embedded.digits(), embedded.DIGITS_SHA256, (), ())
-        image_shape = image_shape or (32, 32, 3)
+        shape = shape or (32, 32, 3)
     else:
         kept = cache.kept(_source(name, path, data_dir))
     label = _label(name, kept.decoded, path)
-    both = _datasets(name, label, kept, image_shape)
+    both = _datasets(name, label, kept, shape)
     return both if limit is None else (both[0].reduced(limit, seed=seed), both[1].reduced(limit, seed=seed))
+
+
+def _whole_numbers(image_shape: Iterable[int]) -> tuple[int, int, int]:
+    try:
+        height, width, channels = map(operator.index, image_shape)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"image_shape {image_shape!r}: three whole numbers (H, W, C) are accepted."
+        ) from None
+    return height, width, channels
 
 
 def _named_by_path(name: str, path: str | os.PathLike[str] | None) -> tuple[str, str | os.PathLike[str]]:
@@ -137,12 +152,11 @@ def _label(name: str, decoded: Decoded, path: str | os.PathLike[str] | None) -> 
 
 
 def _datasets(
-    name: str, label: str, kept: cache.Kept, image_shape: tuple[int, int, int] | None
+    name: str, label: str, kept: cache.Kept, shape: tuple[int, int, int] | None
 ) -> tuple[Dataset, Dataset]:
     images, stored = kept.decoded.images, kept.decoded.images["train"].shape[1:]
     mean, std = kept.mean, kept.std
-    if image_shape is not None and tuple(image_shape) != stored:
-        shape = (image_shape[0], image_shape[1], image_shape[2])
+    if shape is not None and shape != stored:
         images = {split: embedded.resized(images[split], shape) for split in SPLITS}
         same = shape[:2] == stored[:2]
         change = "grey copied" if same else f"{stored[0]}x{stored[1]} upsampled to {shape[0]}x{shape[1]}"

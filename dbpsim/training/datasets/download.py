@@ -84,7 +84,8 @@ REMOTES: dict[str, tuple[Remote, ...]] = {
         },
     ),
 }
-_BINARY_ARCHIVE = "cifar-10-binary.tar.gz"
+_BINARY_ARCHIVE = "cifar-10-binary.tar.gz"  # read where it is found; the mirrors do not have it
+_BINARY_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 _PLACES = {  # what other tools leave behind counts too (torchvision's folders)
     "cifar10": (cifar.BINARY_FOLDER, _BINARY_ARCHIVE, cifar.PYTHON_FOLDER, REMOTES["cifar10"][0].file),
     "fashion-mnist": ("fashion-mnist", "FashionMNIST/raw"),
@@ -188,9 +189,12 @@ def _receive(chunks: Iterable[bytes], file: BinaryIO, remote: Remote) -> None:
 def _instructions(remote: Remote, folder: Path, name: str, failures: list[str]) -> str:
     get = f"curl -fLO {remote.urls[0]}"
     place = f"mkdir -p {shlex.quote(str(folder))} && mv {remote.file} {shlex.quote(str(folder))}/"
-    debian = " (or, on Debian: apt-get install dataset-fashion-mnist)" if name == "fashion-mnist" else ""
+    instead = {
+        "cifar10": f" ({_BINARY_ARCHIVE}, md5 {_BINARY_MD5}, does as well)",
+        "fashion-mnist": " (or, on Debian: apt-get install dataset-fashion-mnist)",
+    }.get(name, "")
     return (
         f"{name}: not on this machine, and no download ({'; '.join(failures)}). Expected: "
         f"{folder / remote.file}, {remote.size_bytes} bytes, md5 {remote.md5}. "
-        f"Where there is a network: `{get}`; then here: `{place}`{debian}."
+        f"Where there is a network: `{get}`; then here: `{place}`{instead}."
     )

@@ -74,7 +74,7 @@ def resized(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     height, width, channels = images.shape[1:]
     if images.shape[1:] == shape:
         return images
-    if len(shape) != 3 or shape[0] < height or shape[1] < width or (channels != 1 and shape[2] != channels):
+    if shape[0] < height or shape[1] < width or (channels != 1 and shape[2] != channels):
         wanted, given = ("x".join(map(str, s)) for s in (shape, images.shape[1:]))
         raise ValueError(
             f"image_shape {wanted}: images are {given}; enlarging and copying one channel is accepted."
