@@ -71,6 +71,7 @@ def draw_energy(ax: Axes, history: History, loss: float) -> Axes:
     ax.axhline(loss, color=COLOURS[1], linestyle="--", label="loss")
     ax.set_yscale("symlog", linthresh=max(abs(loss), 1e-12))
     ax.set_xlabel("clock")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_ylabel("energy, in units of the loss")
     ax.legend()
     return ax
@@ -111,8 +112,8 @@ def draw_cost(ax: Axes, table: CostTable) -> Axes:
         )  # fmt: skip
         bottom += values
     ax.set_ylabel(f"energy ({unit})")
-    ax.tick_params(axis="x", rotation=45)
-    ax.legend()
+    ax.set_xticks(range(len(stages)), stages, rotation=45, ha="right", rotation_mode="anchor")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))  # beside the bars, not on them
     return ax
 
 

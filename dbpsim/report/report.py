@@ -5,7 +5,8 @@
     fidelity.csv, training.csv, cost.csv
     *.png          the figures
 
-The same run under the same seed gives the same report.json and the same figures, byte for byte.
+The same results give the same files, byte for byte (a training run's results hold the seconds it took).  Everything is
+made before anything is written, and what an earlier report left in the folder and this one does not have is removed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import platform
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
@@ -26,7 +28,7 @@ from dbpsim.cost.estimate import CostTable, cost
 from dbpsim.credit.backprop import Backprop
 from dbpsim.credit.fidelity import fidelity
 from dbpsim.credit.relax import Relaxation
-from dbpsim.files import write_bytes, write_text
+from dbpsim.files import write_bytes
 from dbpsim.network.graph import Network
 from dbpsim.report.sections import (
     Figure,
@@ -38,6 +40,11 @@ from dbpsim.report.sections import (
     verdict,
 )
 from dbpsim.training.loop import TrainingResult
+
+# every file a report may have besides the page and report.json
+_OURS = {f"{name}.csv" for name in ("fidelity", "training", "cost")} | {
+    f"{name}.png" for name in ("fidelity", "loss", "accuracy", "cost", "settling", "energy")
+}
 
 
 def report(
@@ -84,17 +91,29 @@ def report(
         "cost": None if table is None else table.to_dict(),
         "command": command,
     }
-    out.mkdir(parents=True, exist_ok=True)
-    for name, data in images.items():
-        write_bytes(out / f"{name}.png", data)
-    write_text(out / "report.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
+    heading = title or f"dbpsim: {network.name}" + (f" on {network.hardware.name}" if isinstance(network, Chip) else "")
+    files = {f"{name}.png": data for name, data in images.items()}
+    files["report.json"] = (json.dumps(_finite(document), indent=2, allow_nan=False) + "\n").encode()
     for name, section in (("fidelity", "Gradient fidelity"), ("training", "Training"), ("cost", "Energy")):
         for part in sections:
             if part.title.startswith(section):
-                write_text(out / f"{name}.csv", _csv(part, table if name == "cost" else None))
-    heading = title or f"dbpsim: {network.name}" + (f" on {network.hardware.name}" if isinstance(network, Chip) else "")
-    write_text(out / "index.html", _page(heading, verdict(found, training, table, len(run.output), facts), sections))
+                files[f"{name}.csv"] = _csv(part, table if name == "cost" else None).encode()
+    files["index.html"] = _page(heading, verdict(found, training, table, len(run.output), facts), sections).encode()
+    out.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        write_bytes(out / name, data)
+    for name in _OURS - files.keys():
+        (out / name).unlink(missing_ok=True)
     return out / "index.html"
+
+
+def _finite(value: Any) -> Any:
+    """Return plain data with None for nan and infinity, which JSON has not."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _sections(

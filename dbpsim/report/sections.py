@@ -95,7 +95,7 @@ def cost_section(table: CostTable, samples: int, figures: list[Figure]) -> Secti
 def facts_section(facts: Mapping[str, Any]) -> Section:
     """Return what was run, as a table of two columns."""
     rows = [[name, str(value)] for name, value in facts.items() if value is not None]
-    return Section("What was run", head=["", ""], rows=rows)
+    return Section("What was run", rows=rows)
 
 
 def verdict(

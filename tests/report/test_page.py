@@ -1,6 +1,7 @@
 """A report is one page that opens from disk, says what the data say, and is the same twice."""
 
 import csv
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -89,3 +90,18 @@ def test_little_data_still_make_a_report_and_strict_json(problem, tmp_path, kind
     document = _strict(tmp_path / "report.json")
     assert document["cost"] is None
     assert (document["fidelity"] is None) == (kind == "backprop alone")
+
+
+def test_a_second_report_leaves_nothing_of_the_first(problem, tmp_path):
+    net, x, y = problem
+    _chip_report(problem, tmp_path)
+    (tmp_path / "mine.txt").write_text("not a report's")
+    dbp.report(net, dbp.backprop(net, x, y), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"index.html", "report.json", "mine.txt"}
+
+
+def test_a_loss_that_is_not_finite_is_null_in_the_data(problem, tmp_path):
+    net, x, y = problem
+    run = dataclasses.replace(dbp.backprop(net, x, y), loss=float("nan"))
+    dbp.report(net, run, tmp_path)
+    assert _strict(tmp_path / "report.json")["facts"]["loss"] is None
