@@ -28,6 +28,7 @@ from dbpsim.credit.backprop import backprop
 from dbpsim.credit.fidelity import Fidelity, fidelity
 from dbpsim.credit.relax import NotSettledError, Relaxation, relax
 from dbpsim.devices.library import list_devices
+from dbpsim.files import finite
 from dbpsim.kernels.random import stream
 from dbpsim.network import models
 from dbpsim.network.graph import Network
@@ -177,7 +178,7 @@ def _verify(args: argparse.Namespace) -> int:
     before = None
     if args.eta == 1.0 and start:
         early = relax(tested, x, y, max_steps=2 * net.depth - 1, **how, **start)
-        before = _finite(fidelity(early.gradients, exact.gradients).worst.relative_error)
+        before = finite(fidelity(early.gradients, exact.gradients).worst.relative_error)
     floor = _floor(args, net, exact.gradients, x, y)
     allowed = args.max_error
     if allowed is None and args.hardware is None:
@@ -208,7 +209,7 @@ def _print_verdict(args: argparse.Namespace, net: Network, run: Relaxation, foun
         "model": args.model, "depth": net.depth, "dtype": args.dtype, "batch": args.batch, "hardware": args.hardware,
         "eta": run.eta, "coupling": run.coupling, "coordinates": run.coordinates, "schedule": run.schedule,
         "steps": run.steps, "gain": run.gain, "loss": run.loss, "seed": args.seed,
-        "relative_error": _finite(found.worst.relative_error), **facts, "fidelity": found.to_dict(),
+        "relative_error": finite(found.worst.relative_error), **facts, "fidelity": found.to_dict(),
     }  # fmt: skip
     if args.json:
         _print_json(document)
@@ -278,10 +279,6 @@ def _devices(args: argparse.Namespace) -> int:
 
 def _command(args: argparse.Namespace) -> str:
     return shlex.join(["dbpsim", *args.typed])
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None  # JSON has no infinity
 
 
 def _print_json(document: object) -> None:

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import platform
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 @contextmanager
@@ -75,6 +76,21 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 def write_json(path: str | os.PathLike[str], document: object) -> None:
     """Write `document` to `path` atomically; NaN and infinity are not JSON and raise ValueError."""
     write_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def finite(document: Any) -> Any:
+    """Return plain data with None for nan and infinity, which JSON has not.
+
+    Examples
+    --------
+    >>> finite({"a": [1.0, float("inf")]})
+    {'a': [1.0, None]}
+    """
+    if isinstance(document, dict):
+        return {key: finite(entry) for key, entry in document.items()}
+    if isinstance(document, list | tuple):
+        return [finite(entry) for entry in document]
+    return None if isinstance(document, float) and not math.isfinite(document) else document
 
 
 def digest(path: str | os.PathLike[str], algorithm: str = "sha256") -> str:

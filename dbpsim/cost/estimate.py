@@ -19,9 +19,8 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from rich.table import Table
 from dbpsim.cost.components import Components, load_components
 from dbpsim.crossbar.activity import Activity, Counts, StageActivity
 from dbpsim.crossbar.hardware import Hardware
+from dbpsim.files import write_json, write_text
 
 COMPONENTS = ("array", "dac", "adc", "amplifier", "neuron", "adder", "write")
 _LEAST_PLAUSIBLE_J_PER_OP = 5e-15  # the lowest figure of a designed training core: Marinella 2018, 5.5 fJ/op
@@ -110,20 +110,19 @@ class CostTable:
 
     def to_json(self, path: str | Path) -> None:
         """Write the table as JSON."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        write_json(path, self.to_dict())
 
     def to_csv(self, path: str | Path) -> None:
         """Write a row a stage and a column a component (J), and the totals."""
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["stage", *(f"{c}_J" for c in COMPONENTS), "total_J", "multiply_accumulates"])
-            for stage, row in self.energy_J.items():
-                values = [repr(row[c]) for c in COMPONENTS]
-                writer.writerow(
-                    [stage, *values, repr(self.by_stage[stage]), self.multiply_accumulates[stage]]
-                )
-            totals = [repr(v) for v in self.by_component.values()]
-            writer.writerow(["total", *totals, repr(self.total_J), sum(self.multiply_accumulates.values())])
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(["stage", *(f"{c}_J" for c in COMPONENTS), "total_J", "multiply_accumulates"])
+        for stage, row in self.energy_J.items():
+            values = [repr(row[c]) for c in COMPONENTS]
+            writer.writerow([stage, *values, repr(self.by_stage[stage]), self.multiply_accumulates[stage]])
+        totals = [repr(v) for v in self.by_component.values()]
+        writer.writerow(["total", *totals, repr(self.total_J), sum(self.multiply_accumulates.values())])
+        write_text(path, text.getvalue())
 
     def __str__(self) -> str:
         used = [c for c in COMPONENTS if self.by_component[c] > 0]
@@ -248,7 +247,7 @@ def estimate(
             "warning: below 5 fJ an operation, less than any designed training core (Marinella 2018: 5.5): "
             "check voltages and conductances",
         )
-    return CostTable(**{**table.__dict__, "notes": tuple(notes)})
+    return replace(table, notes=tuple(notes))
 
 
 def cost(chip: Any, run: Any = None, **options: Any) -> CostTable:

@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from dbpsim.files import finite
+
 
 @dataclass(frozen=True)
 class StageFidelity:
@@ -66,8 +68,7 @@ class Fidelity:
         """Return plain data; an infinite ratio (exact agreement) becomes None, which JSON can hold."""
 
         def plain(row: StageFidelity) -> dict[str, object]:
-            data = asdict(row) | {"signal_to_noise_dB": row.signal_to_noise_dB}
-            return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in data.items()}
+            return finite(asdict(row) | {"signal_to_noise_dB": row.signal_to_noise_dB})
 
         return {"stages": [plain(row) for row in self.stages], "all": plain(self.whole), "worst": self.worst.stage}
 

@@ -22,13 +22,18 @@ from dbpsim.network.graph import Linearisation, Network
 States = Mapping[str, np.ndarray]
 
 
+def loss_feedback(network: Network, y: np.ndarray, output: np.ndarray, gain: float) -> np.ndarray:
+    """Return gamma grad C at the activation `output` of the last stage."""
+    grad = network.loss.gradient(output, y)
+    return grad if gain == 1.0 else grad * grad.dtype.type(gain)
+
+
 def drive_and_feedback(
     network: Network, x: np.ndarray, y: np.ndarray, m: States, s: States, gain: float = 1.0
 ) -> tuple[Linearisation, Arrays]:
     """Return (f with its linearisation at m, b): one read of every operator in each direction."""
     at = network.evaluate(x, m)
-    grad = network.loss.gradient(m[network.output], y)
-    feedback = {network.output: grad if gain == 1.0 else grad * grad.dtype.type(gain)}
+    feedback = {network.output: loss_feedback(network, y, m[network.output], gain)}
     pull(network, at, reversed(network.stages), s, feedback)
     return at, feedback
 

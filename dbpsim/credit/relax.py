@@ -20,7 +20,7 @@ import numpy as np
 
 from dbpsim.credit.backprop import Arrays, activity_since, in_order, pull
 from dbpsim.credit.dynamics import Coordinates, blend, stress_through_xz
-from dbpsim.credit.field import drive_and_feedback, energy_of
+from dbpsim.credit.field import drive_and_feedback, energy_of, loss_feedback
 from dbpsim.credit.gain import automatic_gain
 from dbpsim.credit.settling import StopTest, clocks_to, relative
 from dbpsim.kernels.random import stream
@@ -333,8 +333,7 @@ def _wavefront(
     at = network.sweep(x, training=True)  # clocks 1 to depth: each stage when its inputs have just settled
     statistics = network.statistics(at)
     m = dict(at.values)
-    grad = network.loss.gradient(m[network.output], y)
-    s = {network.output: grad if gamma == 1.0 else grad * grad.dtype.type(gamma)}
+    s = {network.output: loss_feedback(network, y, m[network.output], gamma)}
     kept: Arrays = {}
     gradients: Arrays = {}
     for stage in reversed(network.stages):  # clocks depth + 1 to 2 depth

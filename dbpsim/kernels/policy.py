@@ -6,17 +6,11 @@ would break it.  ``error_model="numpy"`` lets a division by zero give inf or nan
 detects and reports with the stage's name, instead of an exception from inside a thread.
 ``nogil=True`` lets a worker answer its scheduler while it computes.
 
-A kernel whose numbers are compared to a tolerance, never bit for bit, may ask for relaxed arithmetic
-by name (`kernel_reassociating`); the gain it brings is written beside the request.
+No kernel asks for relaxed arithmetic.  One whose numbers are compared to a tolerance, never bit for bit, may: under a
+name of its own here, with the gain it brings written beside it.
 """
 
 from numba import njit
 
 kernel = njit(cache=True, nogil=True, error_model="numpy")
 parallel_kernel = njit(cache=True, nogil=True, error_model="numpy", parallel=True)
-kernel_reassociating = njit(
-    cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}
-)
-parallel_kernel_reassociating = njit(
-    cache=True, nogil=True, error_model="numpy", parallel=True, fastmath={"reassoc", "contract", "nsz"}
-)

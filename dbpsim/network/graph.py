@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -220,15 +220,14 @@ class Network:
             raise ValueError("x: found nan or inf; accepted: finite numbers.")
         return x
 
-    def evaluate(
-        self, x: np.ndarray, states: Mapping[str, np.ndarray], stages: Iterable[Stage] | None = None, *, training: bool = True
-    ) -> Linearisation:
-        """Return f_l at the given states of the parents, for all stages or the named ones."""
-        values, memory = {}, {}
-        for stage in self.stages if stages is None else stages:
-            inputs = [x if p == INPUT else states[p] for p in stage.parents]
-            values[stage.name], memory[stage.name] = stage.forward(inputs, training)
-        return Linearisation(values, memory)
+    def evaluate(self, x: np.ndarray, states: Mapping[str, np.ndarray] | None = None, *, training: bool = True) -> Linearisation:
+        """Return f_l of every stage at the given `states` of its parents; without, at their new values, as in a sweep."""
+        at = Linearisation({}, {})
+        given = at.values if states is None else states
+        for stage in self.stages:
+            inputs = [x if p == INPUT else given[p] for p in stage.parents]
+            at.values[stage.name], at.memory[stage.name] = stage.forward(inputs, training)
+        return at
 
     def forward(self, x: np.ndarray, *, training: bool = False) -> np.ndarray:
         """Return the output for inputs `x`, shape (N, ...), by plain evaluation from the first stage to the last."""
@@ -236,11 +235,7 @@ class Network:
 
     def sweep(self, x: np.ndarray, *, training: bool) -> Linearisation:
         """Evaluate the stages in order, each at its parents' new values."""
-        at = Linearisation({}, {})
-        for stage in self.stages:
-            inputs = [x if p == INPUT else at.values[p] for p in stage.parents]
-            at.values[stage.name], at.memory[stage.name] = stage.forward(inputs, training)
-        return at
+        return self.evaluate(x, training=training)
 
     def statistics(self, at: Linearisation) -> dict[str, np.ndarray]:
         """Return what the buffers become after a training step that settled at `at`."""

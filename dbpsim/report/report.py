@@ -14,10 +14,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import platform
 from importlib import resources
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,7 @@ from dbpsim.cost.estimate import CostTable, cost
 from dbpsim.credit.backprop import Backprop
 from dbpsim.credit.fidelity import fidelity
 from dbpsim.credit.relax import Relaxation
-from dbpsim.files import write_bytes
+from dbpsim.files import finite, write_bytes
 from dbpsim.network.graph import Network
 from dbpsim.report.sections import (
     Figure,
@@ -39,6 +37,7 @@ from dbpsim.report.sections import (
     training_section,
     verdict,
 )
+from dbpsim.training.journal import installed_version
 from dbpsim.training.loop import TrainingResult
 
 # every file a report may have besides the page and report.json
@@ -93,7 +92,7 @@ def report(
     }
     heading = title or f"dbpsim: {network.name}" + (f" on {network.hardware.name}" if isinstance(network, Chip) else "")
     files = {f"{name}.png": data for name, data in images.items()}
-    files["report.json"] = (json.dumps(_finite(document), indent=2, allow_nan=False) + "\n").encode()
+    files["report.json"] = (json.dumps(finite(document), indent=2, allow_nan=False) + "\n").encode()
     for name, section in (("fidelity", "Gradient fidelity"), ("training", "Training"), ("cost", "Energy")):
         for part in sections:
             if part.title.startswith(section):
@@ -105,15 +104,6 @@ def report(
     for name in _OURS - files.keys():
         (out / name).unlink(missing_ok=True)
     return out / "index.html"
-
-
-def _finite(value: Any) -> Any:
-    """Return plain data with None for nan and infinity, which JSON has not."""
-    if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _sections(
@@ -154,6 +144,7 @@ def _sections(
 
 def _facts(network: Network, run: Any, label: str | None) -> dict[str, Any]:
     chip = network if isinstance(network, Chip) else None
+    packages = ("dbpsim", "numpy", "numba")
     return {
         "network": repr(network),
         "data": label,
@@ -170,19 +161,12 @@ def _facts(network: Network, run: Any, label: str | None) -> dict[str, Any]:
         "dtype": network.dtype.name,
         "weight seed": network.seed,
         "chip seed": None if chip is None else chip.chip_seed,
-        "versions": ", ".join([f"Python {platform.python_version()}", *(_version(n) for n in ("dbpsim", "numpy", "numba"))]),
+        "versions": ", ".join([f"Python {platform.python_version()}", *(f"{n} {installed_version(n)}" for n in packages)]),
     }
 
 
 def _hardware(chip: Chip) -> str:
     return f"{chip.hardware.name} (device {chip.hardware.device.name}, links {chip.hardware.links})"
-
-
-def _version(name: str) -> str:
-    try:
-        return f"{name} {version(name)}"
-    except PackageNotFoundError:
-        return f"{name} not installed"
 
 
 def _csv(section: Section, table: CostTable | None) -> str:

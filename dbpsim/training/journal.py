@@ -67,14 +67,15 @@ def manifest(command: str | None = None) -> dict[str, Any]:
     """Return versions, machine and time: what a reader needs to judge or repeat a run."""
     packages = ("dbpsim", "numpy", "scipy", "numba")
     return {
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in packages},
+        "versions": {"python": platform.python_version()} | {name: installed_version(name) for name in packages},
         "machine": {"system": platform.platform(), "processors": os.cpu_count()},
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": command,
     }
 
 
-def _version(name: str) -> str:
+def installed_version(name: str) -> str:
+    """Return the version of a package, or that it is not installed."""
     try:
         return version(name)
     except ModuleNotFoundError:
