@@ -169,7 +169,7 @@ def _stage_energy(
         "amplifier": reads.sensed * parts.amplifier.energy_J,
         "neuron": reads.outputs * parts.neuron.energy_J if analog else 0.0,
         "adder": 0.0 if analog else (reads.sensed - reads.outputs) * parts.adder.energy_J,
-        "write": stage.write.pulses * update.energy_per_pulse_J if update else 0.0,
+        "write": stage.write.pulses * (update.energy_per_pulse_J or 0.0) if update else 0.0,
     }
 
 
@@ -182,6 +182,10 @@ def _notes(hardware: Hardware, parts: Components, period_s: float, used: dict[st
         f"device {hardware.device.name}: {hardware.device.conductance.source}",
     ]
     notes += [f"{name}: {getattr(parts, name).source}" for name, energy in used.items() if energy > 0]
+    update = hardware.device.update
+    unknown = [key for key in ("energy_per_pulse_J", "pulse_s") if update is not None and getattr(update, key) is None]
+    if unknown:
+        notes.append(f"writes are not counted: device {hardware.device.name} does not know its {' and '.join(unknown)}")
     notes.append(
         "latency: positions of a convolution and the two directions of an array take turns; "
         "writes go row by row, all tiles together"
@@ -235,7 +239,7 @@ def estimate(
         energy_J=energy,
         multiply_accumulates={name: stage.multiply_accumulates for name, stage in stages.items()},
         read_s=busy * period_s,
-        write_s=slots * update.pulse_s if update else 0.0,
+        write_s=slots * (update.pulse_s or 0.0) if update else 0.0,
         period_s=period_s,
         schedule=schedule,
         notes=(),

@@ -22,8 +22,9 @@ from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.mapping import blocks, differential, pair, weight_limit, weights
 from dbpsim.devices.programming import program
 from dbpsim.devices.read_noise import read_sigma
-from dbpsim.devices.schema import Device, Update
+from dbpsim.devices.schema import Device
 from dbpsim.devices.update import pulsed, whole_pulses
+from dbpsim.devices.update_laws import Update
 from dbpsim.kernels.memory import empty
 from dbpsim.kernels.random import bits, stream, stream_key
 from dbpsim.kernels.readout import read_out

@@ -10,11 +10,12 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from dbpsim.devices.sections import Finite, NotNegative, Positive, Section
+from dbpsim.devices.update_laws import LAWS, AnyUpdate
 
 
 class Conductance(Section):
@@ -81,19 +82,6 @@ class Drift(Section):
     source: str
 
 
-class Update(Section):
-    """Blind pulses: each moves a cell by step_S (1 + step_sigma z)."""
-
-    polarity: Literal["up", "both"]
-    step_S: Positive
-    step_sigma: NotNegative
-    energy_per_pulse_J: NotNegative
-    pulse_s: Positive
-    states: int | None = Field(default=None, ge=2)
-    endurance_cycles: Positive | None = None
-    source: str
-
-
 class Device(Section):
     """One memory cell.
 
@@ -112,13 +100,16 @@ class Device(Section):
     programming: Programming | None = None
     read_noise: ReadNoise | None = None
     drift: Drift | None = None
-    update: Update | None = None
+    update: AnyUpdate | None = None
 
 
 def _keys(root: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     # The keys accepted where `path` ends: descend through sections, optional or not.
     model: type[BaseModel] | None = root
     for part in path:
+        if part in LAWS:  # which law an [update] table is of: no key of the file
+            model = LAWS[str(part)]
+            continue
         if model is None or part not in model.model_fields:
             return []
         annotation: Any = model.model_fields[str(part)].annotation
@@ -144,12 +135,15 @@ def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     lines = []
     for e in error.errors():
         path = tuple(part for part in e["loc"] if part != "function-before")
-        key = ".".join(map(str, path))
+        key = ".".join(str(part) for part in path if part not in LAWS)
         known = _keys(model, path[:-1])
         if e["type"] == "extra_forbidden":
             text = f"unknown key{suggestion(str(path[-1]), known) or '; accepted: ' + ', '.join(known)}"
         elif e["type"] == "missing":
             text = "missing"
+        elif e["type"] == "union_tag_invalid":  # an [update] table of an unknown law
+            law, names = str(e["ctx"]["tag"]), list(LAWS)
+            text = f"law: found {law!r}{suggestion(law, names)}; accepted: {', '.join(names)}"
         else:
             accepted = e["msg"].removeprefix("Value error, ")
             text = (

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dbpsim.devices.schema import Update
+from dbpsim.devices.update_laws import Update
 
 
 def whole_pulses(wanted: np.ndarray, update: Update) -> np.ndarray:
