@@ -1,15 +1,21 @@
-"""Programming error: what write-verify leaves behind.
+"""Programming error: as a law of what write-verify leaves behind, or as the process itself.
 
-    g = max(0, g_target + sigma(g_target) z),   sigma(g) = sum_k c_k (g / g_max)^k,   z ~ N(0, 1)
+    program        g = max(0, target + sigma(target) z),   z ~ N(0, 1)
+                   sigma(g) = sum_k c_k (g / g_max)^k,  or  plateau (1 - exp(-g / knee))
+    write_verify   read;  e = target - reading;  if |e| > tolerance: g += s (1 + step_sigma z), s = clip(e, -step, step)
 
-Polynomials of this kind were fitted to phase-change arrays by Nandakumar et al. (ICECS 2019) and Joshi et al.
-(Nat. Commun. 11:2473, 2020, Fig. 3b).  A conductance is never negative: the lower tail is cut at zero.
+Polynomials were fitted to phase-change arrays by Nandakumar et al. (ICECS 2019) and Joshi et al. (Nat. Commun.
+11:2473, 2020, Fig. 3b), the saturating form to SONOS by Agrawal et al. (IEDM 2022, Fig. 10a).  The process is a
+controller that sizes each pulse by the last reading, up to its largest step, as in the iterative schemes of
+Papandreou et al. (ISCAS 2011) for phase-change memory.  A conductance is never negative: the tail is cut at zero.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from dbpsim.devices.laws import polynomial, saturating
+from dbpsim.devices.read_noise import read_sigma
 from dbpsim.devices.schema import Device
 
 
@@ -22,11 +28,16 @@ def programming_sigma(g: np.ndarray | float, device: Device) -> np.ndarray:
     >>> [round(float(programming_sigma(x * 25e-6, load_device("pcm"))) * 1e6, 3) for x in (0, 0.5, 1)]  # uS
     [0.264, 0.953, 1.055]
     """
-    x = np.asarray(g) / device.conductance.g_max_S
-    sigma = np.zeros_like(x)
-    if device.programming is not None:
-        for c in reversed(device.programming.coefficients_S):
-            sigma = sigma * x + c
+    g = np.asarray(g)
+    law = device.programming
+    if law is None:
+        return np.zeros_like(g / device.conductance.g_max_S)
+    if law.coefficients_S is not None:
+        sigma = polynomial(g / device.conductance.g_max_S, law.coefficients_S)
+    else:
+        assert law.plateau_S is not None
+        assert law.knee_S is not None
+        sigma = saturating(g, law.plateau_S, law.knee_S)
     return np.maximum(sigma, 0)
 
 
@@ -38,3 +49,36 @@ def program(target: np.ndarray, device: Device, random: np.random.Generator) -> 
     z *= programming_sigma(target, device)
     z += target
     return np.maximum(z, 0, out=z)
+
+
+def write_verify(
+    start: np.ndarray, target: np.ndarray, device: Device, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (conductances, pulses given) of a closed loop from `start` to `target` (S), both of the dtype of `target`.
+
+    Readings carry the device's read noise, drawn afresh each time, so a cell may stop outside the tolerance, believing
+    itself inside.  A device without [write_verify] is written exactly, with one pulse for each cell that has to move.
+
+    Returns
+    -------
+    g : array (S)
+    pulses : array of int32
+        At most max_pulses; a cell that was inside the tolerance from the start has none.
+    """
+    loop = device.write_verify
+    if loop is None:
+        return target.copy(), (start != target).astype(np.int32)
+    g, pulses = np.array(start, target.dtype).ravel(), np.zeros(target.size, np.int32)
+    wanted, at = target.ravel(), np.arange(target.size)
+    for _ in range(loop.max_pulses):
+        seen = g[at] + read_sigma(g[at], device) * random.standard_normal(at.size, np.float32)
+        error = wanted[at] - seen
+        off = np.abs(error) > loop.tolerance_S
+        at, error = at[off], error[off]
+        if not at.size:
+            break
+        step = np.clip(error, -loop.step_S, loop.step_S)
+        step *= 1 + loop.step_sigma * random.standard_normal(at.size, np.float32)
+        g[at] = np.maximum(g[at] + step, 0)
+        pulses[at] += 1
+    return g.reshape(target.shape), pulses.reshape(target.shape)

@@ -8,14 +8,26 @@ file, the key, what was found and what is accepted.
 from __future__ import annotations
 
 import difflib
-import types
 import typing
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError, model_validator
 
-from dbpsim.devices.sections import Finite, NotNegative, Positive, Section
-from dbpsim.devices.update_laws import LAWS, AnyUpdate
+from dbpsim.devices.effects import (
+    Drift,
+    Endurance,
+    Faults,
+    Levels,
+    Programming,
+    RandomTelegraph,
+    ReadNoise,
+    Retention,
+    Spread,
+    Temperature,
+    WriteVerify,
+)
+from dbpsim.devices.sections import NotNegative, Positive, Section
+from dbpsim.devices.update_laws import AnyUpdate
 
 
 class Conductance(Section):
@@ -37,51 +49,6 @@ class Conductance(Section):
         return self.g_max_S - self.g_min_S
 
 
-class Programming(Section):
-    """Error left by write-verify: sigma(g) = sum_k coefficients_S[k] (g / g_max)^k."""
-
-    coefficients_S: tuple[Finite, ...] = Field(min_length=1)
-    pulses_per_cell: Positive
-    source: str
-
-
-class ReadNoise(Section):
-    """1/f noise over the band 1/t_observe to 1/(2 t_read), as a share of the conductance."""
-
-    q_scale: NotNegative
-    q_exponent: NotNegative
-    q_limit: NotNegative
-    t_read_s: Positive
-    t_observe_s: Positive
-    source: str
-
-    @model_validator(mode="after")
-    def _band(self) -> ReadNoise:
-        if self.t_observe_s < self.t_read_s:
-            raise ValueError(
-                f"t_observe_s = {self.t_observe_s:g} s must be at least t_read_s = {self.t_read_s:g} s"
-            )
-        return self
-
-
-class LogClip(Section):
-    """clip(slope ln(g / g_max) + offset, low, high)."""
-
-    slope: Finite
-    offset: Finite
-    low: Finite
-    high: Finite
-
-
-class Drift(Section):
-    """g(t) = g(t0) (t / t0)^-nu with nu ~ N(nu_mean(g), nu_sigma(g))."""
-
-    t0_s: Positive
-    nu_mean: LogClip
-    nu_sigma: LogClip
-    source: str
-
-
 class Device(Section):
     """One memory cell.
 
@@ -97,25 +64,49 @@ class Device(Section):
     family: str
     summary: str = ""
     conductance: Conductance
+    levels: Levels | None = None
+    spread: Spread | None = None
     programming: Programming | None = None
+    write_verify: WriteVerify | None = None
     read_noise: ReadNoise | None = None
+    random_telegraph: RandomTelegraph | None = None
     drift: Drift | None = None
+    retention: Retention | None = None
     update: AnyUpdate | None = None
+    endurance: Endurance | None = None
+    faults: Faults | None = None
+    temperature: Temperature | None = None
+
+    @model_validator(mode="after")
+    def _one_spread(self) -> Device:
+        update = self.update
+        if self.spread is not None and update is not None and (update.upper_spread or update.lower_spread):
+            raise ValueError("spread: found besides update.upper_spread or lower_spread; accepted: one of the two places")
+        return self
 
 
-def _keys(root: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    # The keys accepted where `path` ends: descend through sections, optional or not.
-    model: type[BaseModel] | None = root
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    # The sections an annotation stands for: itself, or the members of an optional or a union.
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in typing.get_args(annotation) for model in _models(part)]
+
+
+def _law(model: type[BaseModel]) -> tuple[str, ...]:
+    return typing.get_args(model.model_fields["law"].annotation) if "law" in model.model_fields else ()
+
+
+def _along(root: type[BaseModel], path: tuple[int | str, ...]) -> tuple[list[type[BaseModel]], str]:
+    """Return the sections where `path` ends and how the file spells it: the name of a law in it is pydantic's, not the file's."""
+    models, words = [root], []
     for part in path:
-        if part in LAWS:  # which law an [update] table is of: no key of the file
-            model = LAWS[str(part)]
-            continue
-        if model is None or part not in model.model_fields:
-            return []
-        annotation: Any = model.model_fields[str(part)].annotation
-        options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-        model = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
-    return list(model.model_fields) if model else []
+        entered = [m for m in models if part in _law(m)] if len(models) > 1 else []
+        if not entered:
+            words.append(str(part))
+            fields = [m.model_fields[part].annotation for m in models if isinstance(part, str) and part in m.model_fields]
+            entered = [m for annotation in fields for m in _models(annotation)]
+        models = entered
+    return models, ".".join(words)
 
 
 def suggestion(word: str, known: list[str]) -> str:
@@ -135,19 +126,23 @@ def explain(error: ValidationError, where: str, model: type[BaseModel]) -> str:
     lines = []
     for e in error.errors():
         path = tuple(part for part in e["loc"] if part != "function-before")
-        key = ".".join(str(part) for part in path if part not in LAWS)
-        known = _keys(model, path[:-1])
-        if e["type"] == "extra_forbidden":
-            text = f"unknown key{suggestion(str(path[-1]), known) or '; accepted: ' + ', '.join(known)}"
-        elif e["type"] == "missing":
-            text = "missing"
-        elif e["type"] == "union_tag_invalid":  # an [update] table of an unknown law
-            law, names = str(e["ctx"]["tag"]), list(LAWS)
-            text = f"law: found {law!r}{suggestion(law, names)}; accepted: {', '.join(names)}"
-        else:
-            accepted = e["msg"].removeprefix("Value error, ")
-            text = (
-                accepted if isinstance(e["input"], dict | BaseModel) else f"found {e['input']!r}; {accepted}"
-            )
+        key = _along(model, path)[1]
+        text = _fault(e, path, model)
         lines.append(f"{where}: {key}: {text}" if key else f"{where}: {text}")
     return "\n".join(lines)
+
+
+def _fault(e: Any, path: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    if e["type"] == "extra_forbidden":
+        inside = _along(model, path[:-1])[0]
+        known = list(inside[0].model_fields) if inside else []
+        return f"unknown key{suggestion(str(path[-1]), known) or '; accepted: ' + ', '.join(known)}"
+    if e["type"] == "missing":
+        return "missing"
+    if e["type"].startswith("union_tag"):  # a law that is not there, or none
+        laws = [law for section in _along(model, path)[0] for law in _law(section)]
+        found = e["ctx"].get("tag")
+        said = "law missing" if found is None else f"law: found {found!r}{suggestion(found, laws)}"
+        return f"{said}; accepted: {', '.join(laws)}"
+    accepted = e["msg"].removeprefix("Value error, ")
+    return accepted if isinstance(e["input"], dict | BaseModel) else f"found {e['input']!r}; {accepted}"
