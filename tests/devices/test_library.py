@@ -81,3 +81,29 @@ def test_an_unknown_name_gets_a_suggestion():
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"nothing\.toml: No such file"):
         load_device(tmp_path / "nothing.toml")
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ('[retention]\nlaw = "exponental"\nsource = "a test"', ["retention: law: found 'exponental'; did you mean exponential?"]),
+        ('[retention]\nsource = "a test"', ["retention: law missing; accepted: exponential, logarithmic, tabulated"]),
+        ('[retention]\nlaw = "exponential"\nlife_s = 1\nsource = "a test"',
+         ["retention.lifetime_s: missing", "retention.life_s: unknown key; did you mean lifetime_s?"]),
+        ("[endurence]\ncycles = 1", ["endurence: unknown key; did you mean endurance?"]),
+        ('[faults]\nstuck_on = 0.6\nstuck_off = 0.6\nsource = "a test"', ["faults", "= 1.2; accepted: at most 1"]),
+        ('[read_noise]\nq_scale = 0.1\nsource = "a test"', ["read_noise", "t_read_s and t_observe_s"]),
+        ('[programming]\npulses_per_cell = 1\nsource = "a test"', ["programming", "either coefficients_S, or plateau_S"]),
+        ('[drift]\nt0_s = 1\nnu_sigma = { slope = 0, offset = 0, low = 0, high = 0 }\nsource = "a test"\n'
+         "nu_mean = { slope = 0, offset = 0, low = 0, high = 0, polynomial = [1] }", ["drift.nu_mean", "polynomial_from"]),
+        ('[levels]\ncount = 1\nsource = "a test"', ["levels.count: found 1", "greater than or equal to 2"]),
+        ('[spread]\ng_max_sigma = 0.1\nsource = "a test"\n[update]\npolarity = "both"\nstep_S = 1e-8\nupper_spread = 0.1\n'
+         'source = "a test"', ["spread: found besides update.upper_spread"]),
+    ],
+)  # fmt: skip
+def test_a_bad_effect_is_refused_by_key_and_value(tmp_path, section, words):
+    path = write(tmp_path, GOOD + section)
+    with pytest.raises(ValueError) as error:
+        load_device(path)
+    for word in words:
+        assert word in str(error.value)
