@@ -268,12 +268,12 @@ def _devices(args: argparse.Namespace) -> int:
     if args.json:
         _print_json([dataclasses.asdict(r) for r in records])
         return 0
-    print(f"{'name':10}{'family':14}{'on/off':>8}{'states':>8}{'read noise':>12}{'drift nu':>10}{'endurance':>11}{'J/pulse':>10}")
+    print(f"{'name':23}{'family':11}{'on/off':>8}{'states':>8}{'read noise':>12}{'drift nu':>10}{'endurance':>11}{'J/pulse':>10}")
     for r in records:
         cells = [(r.on_off, 8, ".0f"), (r.states, 8, ".0f"), (r.read_noise, 12, ".2%"), (r.drift_nu, 10, ".3f"),
                  (r.endurance_cycles, 11, ".0e"), (r.energy_per_pulse_J, 10, ".1e")]  # fmt: skip
         figures = "".join(f"{'-' if value is None else format(value, form):>{width}}" for value, width, form in cells)
-        print(f"{r.name:10}{r.family:14}{figures}")
+        print(f"{r.name:23}{r.family:11}{figures}")
     return 0
 
 

@@ -223,6 +223,7 @@ class Endurance(Section):
 
     cycles: Positive
     wear: Literal["stops", "closes"] = "stops"
+    reported_cycles: tuple[Positive, Positive] | None = None  # the lowest and the highest of the papers: a fact for lists
     source: str
 
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, ValidationError
 
+from dbpsim.devices.laws import of_state
 from dbpsim.devices.read_noise import read_sigma
 from dbpsim.devices.schema import Device, explain, suggestion
 
@@ -125,12 +127,10 @@ def record(device: Device) -> DeviceRecord:
         g_min_S=window.g_min_S,
         g_max_S=window.g_max_S,
         on_off=window.g_max_S / window.g_min_S if window.g_min_S else None,
-        states=update.states if update else None,
+        states=device.levels.count if device.levels else update.states if update else None,
         read_noise=noise,
-        drift_nu=None
-        if device.drift is None
-        else min(max(device.drift.nu_mean.offset, device.drift.nu_mean.low), device.drift.nu_mean.high),
-        endurance_cycles=update.endurance_cycles if update else None,
+        drift_nu=None if device.drift is None else float(of_state(np.array(1.0), device.drift.nu_mean)),
+        endurance_cycles=device.endurance.cycles if device.endurance else None,
         energy_per_pulse_J=update.energy_per_pulse_J if update else None,
         summary=device.summary,
     )
@@ -142,6 +142,6 @@ def list_devices() -> list[DeviceRecord]:
     Examples
     --------
     >>> [d.name for d in list_devices()][:3]
-    ['ecram', 'ideal', 'pcm']
+    ['capacitor_li2018', 'ecram', 'ecram_mo_kim2019']
     """
     return [record(load_device(path)) for _, path in sorted(_library().items())]

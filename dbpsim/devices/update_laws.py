@@ -58,8 +58,8 @@ class Update(Section):
         From device to device: of the bounds, in units of half the window.
     energy_per_pulse_J, pulse_s : float, optional
         Absent where no source was found: the cost table says then that it lacks the writes.
-    states, endurance_cycles : optional
-        Facts for lists, not used by the law.
+    states : int, optional
+        A fact for lists, not used by the law.
     """
 
     law: str = "constant_step"
@@ -75,7 +75,6 @@ class Update(Section):
     energy_per_pulse_J: NotNegative | None = None
     pulse_s: Positive | None = None
     states: int | None = Field(default=None, ge=2)
-    endurance_cycles: Positive | None = None
     source: str
 
 
