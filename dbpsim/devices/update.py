@@ -12,7 +12,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from dbpsim.devices.update_laws import Update
+from dbpsim.devices.schema import Conductance
+from dbpsim.devices.update_laws import ExponentialStep, LinearStep, PiecewiseStep, SoftBounds, Update
+from dbpsim.kernels import pulses as kernels
+
+_NODES = 1025  # of the table that an exponential step is read from: within 1e-5 of it for the library's cells
 
 
 def whole_pulses(wanted: np.ndarray, update: Update) -> np.ndarray:
@@ -38,3 +42,127 @@ def pulsed(
     z = random.standard_normal(g.shape, np.float32)
     change = update.step_S * (pulses + np.sqrt(np.abs(pulses)) * update.step_sigma * z)
     return np.where(pulses == 0, g, np.clip(g + change, 0, ceiling_S)).astype(g.dtype)
+
+
+def step_factors(update: Update, xi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return f_up and f_down of the law at states `xi`, -1 at g_min to 1 at g_max, in units of step_S.
+
+    The laws are those of `dbpsim.devices.update_laws`.
+
+    Examples
+    --------
+    >>> from dbpsim.devices.update_laws import SoftBounds
+    >>> law = SoftBounds(law="soft_bounds", polarity="both", step_S=1e-9, source="a doctest")
+    >>> [f.tolist() for f in step_factors(law, np.array([-1.0, 0.0, 1.0]))]
+    [[2.0, 1.0, 0.0], [0.0, 1.0, 2.0]]
+    """
+    xi = np.asarray(xi, np.float64)
+    if isinstance(update, PiecewiseStep):
+        nodes = np.linspace(-1, 1, len(update.up_factors))
+        return np.interp(xi, nodes, update.up_factors), np.interp(xi, nodes, update.down_factors)
+    if isinstance(update, ExponentialStep):
+        z = update.a * xi + update.b
+        up = 1 - update.A_up * np.exp(update.gamma_up * z)
+        return np.maximum(up, 0), np.maximum(1 - update.A_down * np.exp(-update.gamma_down * z), 0)
+    gamma_up, gamma_down = _slopes(update)
+    return 1 - gamma_up * xi, 1 + gamma_down * xi
+
+
+def mean_steps(update: Update, g: np.ndarray, window: Conductance) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean steps up and down (S, both positive) of a cell without spread at conductances `g` (S)."""
+    xi = (2 * np.asarray(g, np.float64) - window.g_max_S - window.g_min_S) / window.span_S
+    up, down = step_factors(update, xi)
+    return update.step_S * (1 + update.asymmetry) * up, update.step_S * (1 - update.asymmetry) * down
+
+
+def _slopes(update: Update) -> tuple[float, float]:
+    if isinstance(update, LinearStep):
+        return update.gamma_up, update.gamma_down
+    return (1.0, 1.0) if isinstance(update, SoftBounds) else (0.0, 0.0)
+
+
+def law_numbers(update: Update, window: Conductance) -> tuple[np.ndarray, np.ndarray]:
+    """Return the law as the kernels of `dbpsim.kernels.pulses` take it: (numbers, table)."""
+    half = window.span_S / 2
+    gamma_up, gamma_down = _slopes(update)
+    values = {
+        kernels.STEP: update.step_S / half,
+        kernels.SIGMA: update.step_sigma,
+        kernels.FIXED: update.noise == "fixed",
+        kernels.ASYMMETRY: update.asymmetry,
+        kernels.STEP_SPREAD: update.step_spread,
+        kernels.ASYMMETRY_SPREAD: update.asymmetry_spread,
+        kernels.UPPER_SPREAD: update.upper_spread,
+        kernels.LOWER_SPREAD: update.lower_spread,
+        kernels.UP_0: 1.0,
+        kernels.UP_1: -gamma_up,
+        kernels.DOWN_0: 1.0,
+        kernels.DOWN_1: gamma_down,
+        kernels.OWN_BOUNDS: isinstance(update, SoftBounds),
+        kernels.LOWEST: -1.0 - window.g_min_S / half,
+        kernels.MIDDLE: window.g_min_S + half,
+        kernels.HALF_WINDOW: half,
+    }
+    numbers = np.zeros(kernels.NUMBERS, np.float32)
+    for place, value in values.items():
+        numbers[place] = value
+    return numbers, _table(update) if isinstance(update, PiecewiseStep | ExponentialStep) else np.empty((3, 0))
+
+
+def _table(update: Update) -> np.ndarray:
+    # Factors at the nodes, and the stretch over which a tangent is within 2 % of them: f'' move^2 / 2 = f / 50.
+    xi = np.linspace(-1, 1, _NODES)
+    up, down = step_factors(update, xi)
+    apart = _NODES // 40
+    low, high = np.maximum(np.arange(_NODES) - apart, 0), np.minimum(np.arange(_NODES) + apart, _NODES - 1)
+    move = np.full(_NODES, 0.25)
+    for f in (up, down):
+        slope = np.gradient(f, xi)
+        bend = np.abs(slope[high] - slope[low]) / (xi[high] - xi[low])
+        move = np.minimum(move, np.sqrt(0.04 * f / np.maximum(bend, 1e-9)))
+    return np.array([up, down, np.maximum(move, 0.02)])
+
+
+def pulse(
+    g: np.ndarray,
+    ups: np.ndarray,
+    downs: np.ndarray,
+    update: Update,
+    window: Conductance,
+    pulse_key: np.uint64,
+    device_key: np.uint64,
+) -> np.ndarray:
+    """Give every cell its pulses, in place; return (cells pulsed, pulses given) of every row.
+
+    Parameters
+    ----------
+    g : array, shape (rows, columns)
+        Conductances (S).
+    ups, downs : integer arrays, shape of `g`
+        In random order where a cell gets both.
+    update, window
+        Sections of the device file.
+    pulse_key, device_key : uint64
+        Name the streams of this write and of the devices themselves (`dbpsim.kernels.random.stream_key`): the same
+        `device_key` means the same devices.
+
+    Returns
+    -------
+    array, shape (rows, 2)
+
+    Examples
+    --------
+    >>> from dbpsim.devices import load_device
+    >>> ecram, g = load_device("ecram"), np.full((1, 2), 5e-7)
+    >>> pulse(g, np.array([[3, 0]]), np.zeros((1, 2)), ecram.update, ecram.conductance, np.uint64(1), np.uint64(2)).tolist()
+    [[1, 3]]
+    >>> bool(5.01e-7 < g[0, 0] < 5.05e-7), bool(g[0, 1] == 5e-7)
+    (True, True)
+    """
+    numbers, table = law_numbers(update, window)
+    done = np.zeros((len(g), 2), np.int64)
+    kernels.pulse_counts(
+        g, np.ascontiguousarray(ups, np.int32), np.ascontiguousarray(downs, np.int32),
+        numbers, table, pulse_key, device_key, done,
+    )  # fmt: skip
+    return done
