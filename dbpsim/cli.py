@@ -27,7 +27,8 @@ from dbpsim.cost.estimate import cost
 from dbpsim.credit.backprop import backprop
 from dbpsim.credit.fidelity import Fidelity, fidelity
 from dbpsim.credit.relax import NotSettledError, Relaxation, relax
-from dbpsim.devices.library import list_devices
+from dbpsim.devices.library import list_devices, load_device
+from dbpsim.devices.schema import Device
 from dbpsim.files import finite
 from dbpsim.kernels.random import stream
 from dbpsim.network import models
@@ -83,7 +84,10 @@ def _parser() -> argparse.ArgumentParser:
     _problem(report)
     report.add_argument("--out", required=True, help="folder of the report")
     _relaxation(report)
-    add("devices", _devices, "list the memory cells there are, with their figures")
+    devices = add("devices", _devices, "list the memory cells, show one with its sources, or print the schema of a file")
+    devices.add_argument("action", nargs="?", choices=("list", "show", "schema"), default="list")
+    devices.add_argument("name", nargs="?", help="show: a name of the list, or the path of a TOML file")
+    devices.add_argument("--out", help="show: folder for a figure of pulses, errors and a month's drift")
     return parser
 
 
@@ -264,16 +268,31 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _devices(args: argparse.Namespace) -> int:
-    records = list_devices()
-    if args.json:
-        _print_json([dataclasses.asdict(r) for r in records])
+    from dbpsim.report import device_sheet
+
+    if args.action == "show":
+        return _show_device(args)
+    if args.name is not None or args.out is not None:
+        raise ValueError(f"devices {args.action}: found a name or --out; accepted: with show.")
+    if args.action == "schema":
+        _print_json(Device.model_json_schema())
         return 0
-    print(f"{'name':23}{'family':11}{'on/off':>8}{'states':>8}{'read noise':>12}{'drift nu':>10}{'endurance':>11}{'J/pulse':>10}")
-    for r in records:
-        cells = [(r.on_off, 8, ".0f"), (r.states, 8, ".0f"), (r.read_noise, 12, ".2%"), (r.drift_nu, 10, ".3f"),
-                 (r.endurance_cycles, 11, ".0e"), (r.energy_per_pulse_J, 10, ".1e")]  # fmt: skip
-        figures = "".join(f"{'-' if value is None else format(value, form):>{width}}" for value, width, form in cells)
-        print(f"{r.name:23}{r.family:11}{figures}")
+    records = list_devices()
+    _print_json([dataclasses.asdict(r) for r in records]) if args.json else print(device_sheet.table(records))
+    return 0
+
+
+def _show_device(args: argparse.Namespace) -> int:
+    from dbpsim.report import device_sheet
+
+    if args.name is None:
+        raise ValueError("devices show: found no name; accepted: a name of the list, or the path of a TOML file.")
+    device = load_device(args.name)
+    figure = None if args.out is None else str(device_sheet.save_figure(device, Path(args.out), args.seed))
+    if args.json:
+        _print_json(device_sheet.document(device) | ({} if figure is None else {"figure": figure}))
+    else:
+        print(device_sheet.sheet(device) + ("" if figure is None else f"\n\nfigure: {figure}"))
     return 0
 
 

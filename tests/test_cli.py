@@ -82,6 +82,34 @@ def test_devices_lists_them_in_both_forms(capsys):
     assert all(record["name"] in text for record in records)
 
 
+def test_devices_show_gives_figures_with_sources_and_draws_them(capsys, tmp_path):
+    status, text, _ = run(capsys, "devices", "show", "stt_mram")
+    assert status == 0
+    assert "0.0002857 S" in text
+    found = document(run(capsys, "devices", "show", "stt_mram", "--json", "--out", str(tmp_path))[1])
+    assert found["conductance"]["g_max_S"] == 2.857e-4
+    assert (tmp_path / "stt_mram.png").read_bytes().startswith(b"\x89PNG")
+    assert found["figure"] == str(tmp_path / "stt_mram.png")
+
+
+def test_devices_schema_is_json_schema_with_every_section(capsys):
+    schema = document(run(capsys, "devices", "schema")[1])
+    assert {"conductance", "drift", "update", "faults"} <= schema["properties"].keys()
+    assert schema["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [(("show",), "found no name"), (("show", "pcmm"), "did you mean pcm?"), (("list", "pcm"), "accepted: with show"),
+     (("schema", "--out", "x"), "accepted: with show"), (("show", "nowhere.toml"), "No such file")],
+)  # fmt: skip
+def test_devices_says_what_is_wrong_in_a_line(capsys, typed, words):
+    status, out, err = run(capsys, "devices", *typed)
+    assert (status, out) == (2, "")
+    assert words in err
+    assert len(err.splitlines()) == 1
+
+
 def test_report_writes_its_files(capsys, tmp_path):
     out_dir = tmp_path / "page"
     status, out, _ = run(capsys, "report", SMALL, "--hardware", "pcm", "--out", str(out_dir), "--json")

@@ -46,3 +46,13 @@ def test_the_main_example_refuses_bad_input_in_one_line(tmp_path):
     assert done.returncode == 1
     assert "did you mean pcm?" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_gallery_draws_the_whole_library(tmp_path):
+    out = tmp_path / "gallery.png"
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    command = [sys.executable, "examples/device_gallery.py", "--out", str(out)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[0]) >= 20  # panels
+    assert out.read_bytes().startswith(b"\x89PNG")

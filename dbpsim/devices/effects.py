@@ -86,7 +86,7 @@ class ReadNoise(Section):
 
     q_scale: NotNegative | None = None
     q_exponent: NotNegative = 0.0
-    q_limit: NotNegative = float("inf")
+    q_limit: NotNegative | None = None
     q: StateDependence | None = None
     t_read_s: Positive | None = None
     t_observe_s: Positive | None = None

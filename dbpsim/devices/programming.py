@@ -12,8 +12,11 @@ Papandreou et al. (ISCAS 2011) for phase-change memory.  A conductance is never 
 
 from __future__ import annotations
 
+from functools import singledispatch
+
 import numpy as np
 
+from dbpsim.devices.effects import Programming
 from dbpsim.devices.laws import polynomial, saturating
 from dbpsim.devices.read_noise import read_sigma
 from dbpsim.devices.schema import Device
@@ -29,16 +32,19 @@ def programming_sigma(g: np.ndarray | float, device: Device) -> np.ndarray:
     [0.264, 0.953, 1.055]
     """
     g = np.asarray(g)
-    law = device.programming
-    if law is None:
+    if device.programming is None:
         return np.zeros_like(g / device.conductance.g_max_S)
+    return np.maximum(sigma_by(device.programming, g, device), 0)
+
+
+@singledispatch
+def sigma_by(law: Programming, g: np.ndarray, device: Device) -> np.ndarray:
+    """Return what `law` gives at `g` (S); register a function for a law of your own."""
     if law.coefficients_S is not None:
-        sigma = polynomial(g / device.conductance.g_max_S, law.coefficients_S)
-    else:
-        assert law.plateau_S is not None
-        assert law.knee_S is not None
-        sigma = saturating(g, law.plateau_S, law.knee_S)
-    return np.maximum(sigma, 0)
+        return polynomial(g / device.conductance.g_max_S, law.coefficients_S)
+    assert law.plateau_S is not None
+    assert law.knee_S is not None
+    return saturating(g, law.plateau_S, law.knee_S)
 
 
 def program(target: np.ndarray, device: Device, random: np.random.Generator) -> np.ndarray:

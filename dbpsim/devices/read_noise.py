@@ -19,6 +19,7 @@ as a logarithm, not as a step (ours).
 from __future__ import annotations
 
 import math
+from functools import singledispatch
 
 import numpy as np
 
@@ -62,9 +63,14 @@ def read_sigmas(g: np.ndarray | float, device: Device, t_between_s: float) -> tu
     (0.0335, 0.0)
     """
     g = np.asarray(g)
-    noise = device.read_noise
-    if noise is None:
+    if device.read_noise is None:
         return np.zeros_like(g), np.zeros_like(g)
+    return sigmas_by(device.read_noise, g, device, t_between_s)
+
+
+@singledispatch
+def sigmas_by(noise: ReadNoise, g: np.ndarray, device: Device, t_between_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `noise` gives, as `read_sigmas` documents it; register a function for a law of your own."""
     white = _white_sigma(g, noise)
     if noise.t_read_s is None or noise.t_observe_s is None:
         return np.zeros_like(g), white
@@ -80,7 +86,8 @@ def _q(x: np.ndarray, noise: ReadNoise) -> np.ndarray:
         return of_state(x, noise.q)
     assert noise.q_scale is not None
     # g Q -> 0 with g, whatever Q does there
-    return np.minimum(noise.q_scale * np.maximum(x, 1e-12) ** -noise.q_exponent, noise.q_limit)
+    q = noise.q_scale * np.maximum(x, 1e-12) ** -noise.q_exponent
+    return q if noise.q_limit is None else np.minimum(q, noise.q_limit)
 
 
 def _white_sigma(g: np.ndarray, noise: ReadNoise) -> np.ndarray:

@@ -13,6 +13,7 @@ With an activation energy, times shrink as exp(E_a / k (1 / T - 1 / T_ref)) grow
 from __future__ import annotations
 
 import math
+from functools import singledispatch
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from dbpsim.devices.effects import ExponentialRetention, LogarithmicRetention, T
 from dbpsim.devices.laws import polynomial, saturating
 from dbpsim.devices.programming import programming_sigma
 from dbpsim.devices.schema import Device
+from dbpsim.devices.sections import Section
 
 
 def retained(g: np.ndarray, z: np.ndarray, time_s: float, device: Device) -> np.ndarray:
@@ -46,26 +48,33 @@ def retained(g: np.ndarray, z: np.ndarray, time_s: float, device: Device) -> np.
     law = device.retention
     if law is None or time_s <= 0:
         return g
-    if isinstance(law, ExponentialRetention):
-        left = _exponential(g, z, time_s, law)
-    elif isinstance(law, LogarithmicRetention):
-        left = _logarithmic(g, z, time_s, law)
-    else:
-        left = g + np.sqrt(_added_variance(g, time_s, law, device)) * z
-    return np.maximum(left, 0).astype(g.dtype, copy=False)
+    return np.maximum(left_by(law, g, z, time_s, device), 0).astype(g.dtype, copy=False)
 
 
-def _exponential(g: np.ndarray, z: np.ndarray, time_s: float, law: ExponentialRetention) -> np.ndarray:
+@singledispatch
+def left_by(law: Section, g: np.ndarray, z: np.ndarray, time_s: float, device: Device) -> np.ndarray:
+    """Return what `law` leaves of `g`, as `retained` documents it; register a function for a law of your own."""
+    raise TypeError(f"retention: no function is registered for {type(law).__name__} (dbpsim.devices.retention.left_by)")
+
+
+@left_by.register(ExponentialRetention)
+def _exponential(law: ExponentialRetention, g: np.ndarray, z: np.ndarray, time_s: float, device: Device) -> np.ndarray:
     width = math.sqrt(math.log1p(law.lifetime_sigma**2))  # mean lifetime_s, relative spread lifetime_sigma, never negative
     lifetime = law.lifetime_s * np.exp(width * z - width**2 / 2)
     return law.level_S + (g - law.level_S) * np.exp(-time_s / lifetime)
 
 
-def _logarithmic(g: np.ndarray, z: np.ndarray, time_s: float, law: LogarithmicRetention) -> np.ndarray:
+@left_by.register(LogarithmicRetention)
+def _logarithmic(law: LogarithmicRetention, g: np.ndarray, z: np.ndarray, time_s: float, device: Device) -> np.ndarray:
     if time_s <= law.t0_s:
         return g
     decades = math.log(time_s / law.t0_s)
     return g + law.shift_S * decades + (law.spread_S + law.spread_slope_S * decades) * z
+
+
+@left_by.register(TabulatedRetention)
+def _tabulated(law: TabulatedRetention, g: np.ndarray, z: np.ndarray, time_s: float, device: Device) -> np.ndarray:
+    return g + np.sqrt(_added_variance(g, time_s, law, device)) * z
 
 
 def _added_variance(g: np.ndarray, time_s: float, law: TabulatedRetention, device: Device) -> np.ndarray:

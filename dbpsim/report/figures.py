@@ -1,7 +1,7 @@
 """Figures: each function draws one idea on an `ax` and returns it.
 
 Colours are Okabe and Ito's, which colour-blind readers can tell apart; every series has a marker or a hatch of its own as well.
-matplotlib is imported in this file and nowhere else.
+matplotlib is imported in this file, in `device_figures`, and nowhere else.
 """
 
 from __future__ import annotations
