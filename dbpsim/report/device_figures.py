@@ -13,10 +13,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from dbpsim.devices.drift import drift_exponent, drifted
+from dbpsim.devices.ageing import aged, ages
 from dbpsim.devices.programming import program, programming_sigma
 from dbpsim.devices.read_noise import read_sigma
-from dbpsim.devices.retention import retained
 from dbpsim.devices.schema import Device
 from dbpsim.devices.update import mean_steps, pulse
 from dbpsim.kernels.random import stream, stream_key
@@ -103,14 +102,14 @@ def draw_errors(ax: Axes, device: Device) -> Axes:
 
 def draw_month(ax: Axes, device: Device, seed: int = 0) -> Axes:
     """Draw what becomes of three states in a month: the median cell, and the band that holds 80 % of them."""
-    if device.drift is None and device.retention is None:
+    if not ages(device):
         return _nothing(ax, "no drift and no retention\nin the device file")
     window, random = device.conductance, stream(seed, "device figure", device.name)
     times = np.geomspace(1e-3, MONTH_S, 80)
     for number, share in enumerate(_SHARES):
         g = program(np.full(_CELLS, window.g_min_S + share * window.span_S), device, random)
-        nu, z = drift_exponent(g, device, random), random.standard_normal(_CELLS)
-        states = np.array([retained(drifted(g, nu, t, device), z, t, device) for t in times]) * _MICRO
+        cells = ("device figure", device.name, number)
+        states = np.array([aged(g, t, device, stream(seed, *cells)) for t in times]) * _MICRO
         low, middle, high = np.quantile(states, (0.1, 0.5, 0.9), axis=1)
         ax.fill_between(times, low, high, color=COLOURS[number], alpha=0.2, linewidth=0)
         ax.plot(times, middle, ("-", "--", ":")[number], color=COLOURS[number], label=f"{share:.0%}")
