@@ -5,11 +5,15 @@ import math
 import numpy as np
 import pytest
 
-from dbpsim.devices import load_device
+import dbpsim as dbp
+from dbpsim.devices import list_devices, load_device
+from dbpsim.devices.ageing import aged
 from dbpsim.devices.drift import drift_exponent, drifted
-from dbpsim.devices.programming import program, programming_sigma
-from dbpsim.devices.read_noise import read_sigma
+from dbpsim.devices.programming import program, programming_sigma, write_verify
+from dbpsim.devices.read_noise import read_sigma, read_sigmas
+from dbpsim.devices.retention import retained
 from dbpsim.devices.update import pulsed, whole_pulses
+from dbpsim.devices.window import quantised
 
 PCM = load_device("pcm")
 ECRAM = load_device("ecram")
@@ -100,3 +104,34 @@ def test_pulses_stop_at_the_window():
         np.array([9.999e-7, 1e-10]), np.array([50.0, -50.0]), ECRAM.update, 1e-6, np.random.default_rng(0)
     )
     assert g.tolist() == [1e-6, 0.0]
+
+
+@pytest.mark.parametrize("name", [record.name for record in list_devices()])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_effect_of_every_device_keeps_dtype_and_is_finite_and_not_negative(name, dtype):
+    device, random = load_device(name), np.random.default_rng(0)
+    g = np.linspace(0, device.conductance.g_max_S, 50, dtype=dtype)
+    z = random.standard_normal(50, np.float32)
+    nu = drift_exponent(g, device, random)
+    found = {
+        "sigma": programming_sigma(g, device), "read": read_sigma(g, device), "program": program(g, device, random),
+        "frozen": read_sigmas(g, device, 1e-3)[0], "fresh": read_sigmas(g, device, 1e-3)[1],
+        "drifted": drifted(g, nu, 1e6, device), "retained": retained(g, z, 1e6, device), "quantised": quantised(g, device), "aged": aged(g, 1e6, device, random),
+        "write_verify": write_verify(np.zeros_like(g), g, device, random)[0],
+    }  # fmt: skip
+    for what, values in found.items():
+        assert values.dtype == dtype, what
+        assert np.isfinite(values).all() and values.min() >= 0, what  # noqa: PT018
+
+
+def test_a_chip_of_any_device_learns_without_a_word(tmp_path):
+    # every cell of the library in the same hardware: programs, reads both ways, writes
+    hardware = dbp.load_hardware("ecram")
+    x, y = np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32), np.arange(4)
+    for record in list_devices():
+        net = dbp.models.by_name("mlp:64-16-10", seed=0)
+        chip = dbp.Chip.program(net, hardware.model_copy(update={"device": load_device(record.name)}), seed=0)
+        run = dbp.backprop(chip, x, y)
+        assert np.isfinite(run.loss), record.name
+        chip.assign({name: w - 0.1 * run.gradients[name] for name, w in chip.parameters.items()})
+        assert np.isfinite(dbp.backprop(chip, x, y).loss), record.name
