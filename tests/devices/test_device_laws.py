@@ -116,7 +116,8 @@ def test_every_effect_of_every_device_keeps_dtype_and_is_finite_and_not_negative
     found = {
         "sigma": programming_sigma(g, device), "read": read_sigma(g, device), "program": program(g, device, random),
         "frozen": read_sigmas(g, device, 1e-3)[0], "fresh": read_sigmas(g, device, 1e-3)[1],
-        "drifted": drifted(g, nu, 1e6, device), "retained": retained(g, z, 1e6, device), "quantised": quantised(g, device), "aged": aged(g, 1e6, device, random),
+        "drifted": drifted(g, nu, 1e6, device), "retained": retained(g, z, 1e6, device),
+        "quantised": quantised(g, device), "aged": aged(g, 1e6, device, random),
         "write_verify": write_verify(np.zeros_like(g), g, device, random)[0],
     }  # fmt: skip
     for what, values in found.items():
