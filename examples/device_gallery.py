@@ -15,26 +15,28 @@ from dbpsim.devices import list_devices, load_device
 from dbpsim.files import atomic
 from dbpsim.report.device_figures import draw_errors, draw_month, draw_pulses
 
+WIDEST = 7  # panels in a row
 STYLE = {
     "font.size": 8, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "axes.grid": True,
     "grid.alpha": 0.25, "axes.axisbelow": True, "axes.titlesize": 9, "axes.titleweight": "bold", "figure.facecolor": "white",
 }  # fmt: skip
-BLOCKS = [  # title, panel, which devices, columns
-    ("Potentiation, then depression", draw_pulses, lambda d: d.update is not None, 5),
-    ("Programming error and noise of a read (one standard deviation)", draw_errors, lambda d: d.programming or d.read_noise, 5),
-    ("A month after programming", draw_month, lambda d: d.drift or d.retention, 6),
+BLOCKS = [  # title, panel, which devices
+    ("Potentiation, then depression", draw_pulses, lambda d: d.update is not None),
+    ("Programming error and noise of a read (one standard deviation)", draw_errors, lambda d: d.programming or d.read_noise),
+    ("A month after programming", draw_month, lambda d: d.drift or d.retention),
 ]
 
 
 def gallery(path: str) -> int:
     """Draw the library into `path` and return the number of panels."""
     devices = [load_device(record.name) for record in list_devices()]
-    shown = [(title, draw, [d for d in devices if has(d)], columns) for title, draw, has, columns in BLOCKS]
-    rows = [-(-len(members) // columns) for _, _, members, columns in shown]
+    shown = [(title, draw, [d for d in devices if has(d)]) for title, draw, has in BLOCKS]
+    rows = [-(-len(members) // WIDEST) for _, _, members in shown]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(13.0, 2.35 * sum(rows) + 0.8), layout="constrained")
+        figure = Figure(figsize=(15.0, 2.3 * sum(rows) + 0.8), layout="constrained")
         blocks = figure.subfigures(len(shown), 1, height_ratios=rows)
-        for block, height, (title, draw, members, columns) in zip(blocks, rows, shown, strict=True):
+        for block, height, (title, draw, members) in zip(blocks, rows, shown, strict=True):
+            columns = -(-len(members) // height)
             block.suptitle(title, x=0.01, ha="left", fontsize=11, color="#0072B2")
             grid = block.subplots(height, columns, squeeze=False)
             for number, ax in enumerate(grid.flat):
@@ -50,7 +52,7 @@ def gallery(path: str) -> int:
                         ax.set_ylabel("")
         with atomic(path) as file:
             figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
-    return sum(len(members) for _, _, members, _ in shown)
+    return sum(len(members) for _, _, members in shown)
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def list_devices() -> list[DeviceRecord]:
 
     Examples
     --------
-    >>> [d.name for d in list_devices()][:3]
-    ['capacitor_li2018', 'ecram', 'ecram_mo_kim2019']
+    >>> [d.name for d in list_devices() if d.family == "PCM"]
+    ['pcm', 'pcm_hermes', 'pcm_nandakumar2020']
     """
     return [record(load_device(path)) for _, path in sorted(_library().items())]

@@ -14,6 +14,7 @@ from dbpsim.devices.drift import drift_exponent
 from dbpsim.devices.programming import programming_sigma
 from dbpsim.devices.read_noise import read_sigma
 from dbpsim.devices.retention import retained
+from dbpsim.devices.update import mean_steps
 
 ONE_READ = math.sqrt(math.log((1.0 + 512e-9) / 1024e-9))
 
@@ -56,6 +57,7 @@ def test_pulses_follow_neurosims_curve(name, a_up, a_down, pulses, noise):
     ("name", "dw", "w_max", "w_min", "gammas"),
     [
         ("ecram_mo_kim2019", 2.8214e-4, 1.1714, -0.8286, (0.4152, 0.7342)),
+        ("ecram_li_tang2018", 0.002, 1.1724, -0.8276, (0.1153, 0.5085)),
         ("capacitor_li2018", 0.005, 1.0, -1.0, (0.05, 0.05)),
         ("reram_om_gong2022", 0.0949, 1.0, -1.0, (1.0, 1.0)),
     ],
@@ -68,6 +70,15 @@ def test_steps_are_aihwkits_in_weights(name, dw, w_max, w_min, gammas):
     g = device.conductance.g_min_S + (w - w_min) * siemens_a_weight
     assert np.allclose(step(device, g, +1) / siemens_a_weight, dw * (1 - gammas[0] * w / w_max), rtol=1e-3, atol=1e-4 * dw)
     assert np.allclose(-step(device, g, -1) / siemens_a_weight, dw * (1 - gammas[1] * w / w_min), rtol=1e-3, atol=1e-4 * dw)
+
+
+def test_pcm_steps_are_aihwkits_exponential():
+    # ExpStep there: dw (1 - A_up exp(gamma_up z)), z = 2 a w / (w_max - w_min) + b with a = -1, b = 0 on w of 0 to 2
+    device = load_device("pcm_nandakumar2020")
+    w = np.linspace(0, 2, 9)
+    siemens_a_weight = device.conductance.span_S / 2
+    up, _ = mean_steps(device.update, device.conductance.g_min_S + w * siemens_a_weight, device.conductance)
+    assert np.allclose(up / siemens_a_weight, 0.01 * (1 + 27.235 * np.exp(-2.5 * w)), rtol=1e-9)
 
 
 @pytest.mark.parametrize("x", [0.01, 0.05, 0.1, 0.2, 0.5, 1.0])
