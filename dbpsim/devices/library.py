@@ -33,6 +33,7 @@ class DeviceRecord:
     drift_nu: float | None  # mean exponent at g_max
     endurance_cycles: float | None
     energy_per_pulse_J: float | None
+    not_opened: tuple[str, ...]  # sections with a figure that is assumed, recalled or of the class of cells
     summary: str
 
 
@@ -132,8 +133,15 @@ def record(device: Device) -> DeviceRecord:
         drift_nu=None if device.drift is None else float(of_state(np.array(1.0), device.drift.nu_mean)),
         endurance_cycles=device.endurance.cycles if device.endurance else None,
         energy_per_pulse_J=update.energy_per_pulse_J if update else None,
+        not_opened=_not_opened(device),
         summary=device.summary,
     )
+
+
+def _not_opened(device: Device) -> tuple[str, ...]:
+    sources = {name: getattr(getattr(device, name), "source", "") for name in type(device).model_fields}
+    words = ("assumed", "recalled", "of the class")
+    return tuple(name for name, source in sources.items() if any(word in source for word in words))
 
 
 def list_devices() -> list[DeviceRecord]:

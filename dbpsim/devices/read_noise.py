@@ -41,8 +41,7 @@ def read_sigma(g: np.ndarray | float, device: Device) -> np.ndarray:
     if noise is None:
         return np.zeros_like(np.asarray(g))
     slow = noise.t_read_s or 0.0  # as if the last read was this one: nothing is fresh but the white noise
-    frozen, white = read_sigmas(g, device, slow)
-    return np.hypot(frozen, white)
+    return _together(*read_sigmas(g, device, slow))
 
 
 def read_sigmas(g: np.ndarray | float, device: Device, t_between_s: float) -> tuple[np.ndarray, np.ndarray]:
@@ -78,7 +77,7 @@ def sigmas_by(noise: ReadNoise, g: np.ndarray, device: Device, t_between_s: floa
     density = g * _q(g / device.conductance.g_max_S, noise)
     frozen = math.sqrt(math.log((noise.t_observe_s + noise.t_read_s) / (between + noise.t_read_s)))
     fresh = math.sqrt(math.log((between + noise.t_read_s) / (2 * noise.t_read_s)))
-    return density * frozen, np.hypot(density * fresh, white)
+    return density * frozen, _together(density * fresh, white)
 
 
 def _q(x: np.ndarray, noise: ReadNoise) -> np.ndarray:
@@ -91,7 +90,14 @@ def _q(x: np.ndarray, noise: ReadNoise) -> np.ndarray:
 
 
 def _white_sigma(g: np.ndarray, noise: ReadNoise) -> np.ndarray:
-    share = np.hypot(noise.white_floor_S, noise.white_share * g).astype(g.dtype, copy=False)
+    sigma = _together(np.full_like(g, noise.white_floor_S), noise.white_share * g)
     if noise.white_plateau_S is None or noise.white_knee_S is None:
-        return share
-    return np.hypot(share, saturating(g, noise.white_plateau_S, noise.white_knee_S))
+        return sigma
+    return _together(sigma, saturating(g, noise.white_plateau_S, noise.white_knee_S))
+
+
+def _together(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    # The root of the sum of squares, and no arithmetic where one of the two is absent.
+    if not a.any():
+        return b
+    return np.hypot(a, b) if b.any() else a

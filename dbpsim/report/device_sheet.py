@@ -21,12 +21,12 @@ def table(records: list[DeviceRecord]) -> str:
     """Return the list of devices, a line each."""
     width = max(len(r.name) for r in records) + 2
     heads = f"{'on/off':>8}{'states':>8}{'read noise':>12}{'drift nu':>10}{'endurance':>11}{'J/pulse':>10}"
-    lines = [f"{'name':{width}}{'family':11}{heads}"]
+    lines = [f"{'name':{width}}{'family':11}{heads}  assumed, recalled or of its class"]
     for r in records:
         cells = [(r.on_off, 8, ".3g"), (r.states, 8, ".0f"), (r.read_noise, 12, ".2%"), (r.drift_nu, 10, ".3f"),
                  (r.endurance_cycles, 11, ".0e"), (r.energy_per_pulse_J, 10, ".1e")]  # fmt: skip
         figures = "".join(f"{'-' if value is None else format(value, form):>{width}}" for value, width, form in cells)
-        lines.append(f"{r.name:{width}}{r.family:11}{figures}")
+        lines.append(f"{r.name:{width}}{r.family:11}{figures}  {', '.join(r.not_opened)}".rstrip())
     return "\n".join(lines)
 
 

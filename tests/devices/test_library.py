@@ -36,6 +36,9 @@ def test_records_are_what_the_files_say():
     assert pcm.on_off == pytest.approx(100)
     assert (pcm.states, pcm.endurance_cycles, pcm.energy_per_pulse_J) == (200, 1e5, 3.3e-10)
     assert record(load_device("ideal")).read_noise is None
+    assert record(load_device("reram_wan2022")).not_opened == ("conductance", "programming")
+    assert record(load_device("taox_wu2018")).not_opened == ("endurance",)
+    assert record(load_device("stt_mram")).not_opened == ()
 
 
 def test_a_users_file_is_read_by_its_path(tmp_path):
