@@ -148,7 +148,7 @@ class CrossbarDense(_CrossbarOperator):
 
     @property
     def weight(self) -> np.ndarray:
-        return np.ascontiguousarray(self.tiles.effective.T)
+        return np.ascontiguousarray(self.tiles.views[0].weights.T)
 
     def forward(self, a: np.ndarray) -> np.ndarray:
         """Return W a for `a` of shape (..., in)."""
@@ -205,7 +205,7 @@ class CrossbarConvolution(_CrossbarOperator):
 
     @property
     def weight(self) -> np.ndarray:
-        return self.tiles.effective.reshape(self.weight_shape).copy()
+        return self.tiles.views[0].weights.reshape(self.weight_shape).copy()
 
     def forward(self, a: np.ndarray) -> np.ndarray:
         """Return W a, shape (N, OH, OW, out), for `a` of shape (N, H, W, in)."""
@@ -259,7 +259,7 @@ class CrossbarConvolution(_CrossbarOperator):
         self, rows: np.ndarray, first: int, last: int, key: np.uint64, out: np.ndarray
     ) -> tuple[int, int]:
         samples, target = last - first, out[first:last]
-        if self.hardware.adc.levels or self.tiles.variance is None:
+        if self.hardware.adc.levels or self.tiles.views[1].variance is None:
             read, saturated, lost = self.tiles.read(rows, samples, first, key, True)
             target[...] = self._fold(read, samples)
             return saturated, lost

@@ -22,8 +22,8 @@ def test_power_of_a_dense_read_is_v_squared_g(hardware):
     chip.forward(a), chip.transpose(d)
     levels = chip.hardware.dac.levels
     for x, counts, cells in (
-        (a, chip.activity.forward, (chip.tiles.g_plus, chip.tiles.g_minus)),
-        (d, chip.activity.transposed, (chip.tiles.g_plus.T, chip.tiles.g_minus.T)),
+        (a, chip.activity.forward, (chip.tiles.cells.g_plus, chip.tiles.cells.g_minus)),
+        (d, chip.activity.transposed, (chip.tiles.cells.g_plus.T, chip.tiles.cells.g_minus.T)),
     ):
         share = x / np.abs(x).max(axis=1, keepdims=True)
         share = np.round(share * levels) / levels if levels else share
@@ -41,10 +41,10 @@ def test_power_of_a_convolution_is_that_of_its_windows(stride, padding):
     volts = 0.2 * a / np.abs(a).max(axis=(1, 2, 3), keepdims=True)
     rows = patches(volts, (3, 3), stride, padding)
     assert chip.activity.forward.power_W == pytest.approx(
-        line_by_line(rows, chip.tiles.g_plus, chip.tiles.g_minus), rel=1e-12
+        line_by_line(rows, chip.tiles.cells.g_plus, chip.tiles.cells.g_minus), rel=1e-12
     )
     columns = (0.2 * u / np.abs(u).max(axis=(1, 2, 3), keepdims=True)).reshape(-1, 7)
-    expected = line_by_line(columns, chip.tiles.g_plus.T, chip.tiles.g_minus.T)
+    expected = line_by_line(columns, chip.tiles.cells.g_plus.T, chip.tiles.cells.g_minus.T)
     assert chip.activity.transposed.power_W == pytest.approx(expected, rel=1e-12)
     assert chip.activity.forward.vectors == len(rows)
 

@@ -17,9 +17,9 @@ SIGMAS = 5.0  # standard errors
 def per_cell(operator, a, random):
     """The plain way: every cell of every read has its own deviate."""
     tiles, window = operator.tiles, operator.hardware.device.conductance
-    scale = tiles.w_max / window.span_S
+    scale = tiles.cells.w_max / window.span_S
     out = np.zeros((len(a), tiles.shape[1]))
-    for sign, g in ((1, tiles.g_plus), (-1, tiles.g_minus)):
+    for sign, g in ((1, tiles.cells.g_plus), (-1, tiles.cells.g_minus)):
         sigma = read_sigma(g, operator.hardware.device)
         noisy = g + sigma * random.standard_normal((len(a), *g.shape))
         out += sign * scale * np.einsum("nj,njk->nk", a, noisy)
@@ -36,8 +36,8 @@ def reads(request):
         return operator.forward(a), per_cell(operator, a, random)
     a = np.repeat(random.standard_normal((1, 4)), N, axis=0)
     chip = operator.transpose(a)
-    tiles = operator.tiles
-    tiles.g_plus, tiles.g_minus = tiles.g_plus.T, tiles.g_minus.T  # the reference reads rows
+    cells = operator.tiles.cells
+    cells.g_plus, cells.g_minus = cells.g_plus.T, cells.g_minus.T  # the reference reads rows
     return chip, per_cell(operator, a, random)
 
 
@@ -70,8 +70,8 @@ def test_variance_is_the_sum_over_cells_of_sigma_v_squared():
     random = np.random.default_rng(0)
     operator = CrossbarDense(random.standard_normal((4, 12)), load_hardware("pcm", QUIET), "fc", seed=3)
     tiles, v = operator.tiles, random.standard_normal((1, 12))
-    scale = tiles.w_max / 24.75e-6
-    cells = sum(read_sigma(g, operator.hardware.device) ** 2 for g in (tiles.g_plus, tiles.g_minus))
+    scale = tiles.cells.w_max / 24.75e-6
+    cells = sum(read_sigma(g, operator.hardware.device) ** 2 for g in (tiles.cells.g_plus, tiles.cells.g_minus))
     exact = (v**2) @ cells * scale**2
     chip = operator.forward(np.repeat(v, N, axis=0))
     assert (np.abs(chip.var(axis=0) / exact - 1) < SIGMAS * math.sqrt(2 / N)).all()
@@ -81,7 +81,7 @@ def test_transposed_convolution_adds_the_noise_of_overlapping_reads():
     random = np.random.default_rng(1)
     weight, d = random.standard_normal((3, 3, 2, 5)), random.standard_normal((1, 4, 4, 5))
     one_by_one = CrossbarConvolution(weight, load_hardware("pcm", QUIET), "c", 0, (4, 4, 2), (1, 1), (1, 1))
-    sigma2 = one_by_one.tiles.variance.reshape(3, 3, 2, 5)
+    sigma2 = one_by_one.tiles.views[0].variance.reshape(3, 3, 2, 5)
     exact = np.zeros((6, 6, 2))
     for i in range(4):
         for j in range(4):
@@ -97,6 +97,6 @@ def test_noise_survives_float32_conductances():
         CrossbarDense(weight.astype(dtype), load_hardware("pcm", QUIET), "fc", seed=3)
         for dtype in ("float32", "float64")
     ]
-    v32, v64 = (o.tiles.variance for o in operators)
+    v32, v64 = (o.tiles.views[0].variance for o in operators)
     assert v32.dtype == np.float32
     assert np.allclose(v32, v64, rtol=2e-5, atol=0)  # rounding of g, then its power -0.65 and a square
