@@ -96,6 +96,7 @@ def test_devices_schema_is_json_schema_with_every_section(capsys):
     schema = document(run(capsys, "devices", "schema")[1])
     assert {"conductance", "drift", "update", "faults"} <= schema["properties"].keys()
     assert schema["additionalProperties"] is False
+    assert schema["$defs"]["Conductance"]["properties"]["g_max_S"]["exclusiveMinimum"] == 0
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dbpsim.devices.sections import Finite, NotNegative, Positive, Section
+from dbpsim.devices.sections import Finite, NotNegative, Number, Positive, Section
 
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), Number]
 
 
 class StateDependence(Section):

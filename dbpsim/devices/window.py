@@ -5,8 +5,9 @@
     window_left   1 up to the endurance; then cycles / n where wear "closes" the window
     moves         whether a cell still moves after n cycles, where wear "stops" it
 
-The two laws of wear are choices: published endurance is a number of cycles, the way cells fail after it is seldom
-given.  A cycle is a full swing; counting every small pulse as one is pessimistic.
+Published endurance is a number of cycles; how cells fail after it is seldom given.  That they fail suddenly or gradually are the
+two modes of Lammie, Rahimi Azghadi and Ielmini (Semicond. Sci. Technol., 2021); that a cell stops where it is, and that a
+window closes as cycles / n, are choices.  A cycle is a full swing; counting every small pulse as one is pessimistic.
 """
 
 from __future__ import annotations

@@ -93,6 +93,8 @@ def test_a_missing_file_is_named(tmp_path):
         ('[programming]\npulses_per_cell = 1\nsource = "a test"', ["programming", "either coefficients_S, or plateau_S"]),
         ('[drift]\nt0_s = 1\nnu_sigma = { slope = 0, offset = 0, low = 0, high = 0 }\nsource = "a test"\n'
          "nu_mean = { slope = 0, offset = 0, low = 0, high = 0, polynomial = [1] }", ["drift.nu_mean", "polynomial_from"]),
+        ('[faults]\nstuck_on = true\nsource = "a test"', ["faults.stuck_on: found True; a number is accepted"]),
+        ('[drift]\nt0_s = "20"\nsource = "a test"', ["drift.t0_s: found '20'; a number is accepted"]),
         ('[levels]\ncount = 1\nsource = "a test"', ["levels.count: found 1", "greater than or equal to 2"]),
         ('[spread]\ng_max_sigma = 0.1\nsource = "a test"\n[update]\npolarity = "both"\nstep_S = 1e-8\nupper_spread = 0.1\n'
          'source = "a test"', ["spread: found besides update.upper_spread"]),
