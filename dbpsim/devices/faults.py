@@ -42,6 +42,11 @@ def faulty_cells(shape: tuple[int, int], device: Device, random: np.random.Gener
 def pin(g: np.ndarray, at: np.ndarray, shown: np.ndarray) -> None:
     """Put what faulty cells show into the conductances `g`, in place.
 
+    Raises
+    ------
+    ValueError
+        If `g` is not C-contiguous: writes would reach a copy.
+
     Examples
     --------
     >>> g = np.ones((2, 2))
@@ -49,4 +54,6 @@ def pin(g: np.ndarray, at: np.ndarray, shown: np.ndarray) -> None:
     >>> g.tolist()
     [[1.0, 1.0], [1.0, 0.0]]
     """
+    if not g.flags.c_contiguous:
+        raise ValueError("pin: found an array that is not contiguous; accepted: the array itself, not a view across it.")
     g.reshape(-1)[at] = shown
