@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -78,6 +79,18 @@ class Chip(Network):
     def activity(self) -> Activity:
         """What arrays and converters have done since they were programmed."""
         return measure(self.crossbars)
+
+    def take_factors(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return (d, a) of every weight that is trained in place, from the gradient just computed, by the parameter's name."""
+        found = {f"{name}.weight": bar.take_factors() for name, bar in self.crossbars.items() if bar.in_place}
+        return {name: factors for name, factors in found.items() if factors is not None}
+
+    def descend(self, factors: Mapping[str, tuple[np.ndarray, np.ndarray]], rate: float) -> None:
+        """Make the step W <- W - rate sum d a^T of every weight in `factors` by pulses; the parameters follow the arrays."""
+        for name, (d, a) in factors.items():
+            bar = self.crossbars[name.removesuffix(".weight")]
+            bar.descend(d, a, rate)
+            self.parameters[name][...] = bar.weight
 
     def state(self) -> dict[str, np.ndarray]:
         """Return cells, read counters and activity, for a checkpoint."""

@@ -1,7 +1,8 @@
 """The cells of one matrix: what they hold, and what is done to them.
 
 A weight is a pair of cells (`dbpsim.crossbar.mapping`).  They are programmed as a whole, or pulsed where the
-controller believes they have to change; what reads make of them is a matter of `dbpsim.crossbar.tiles`.
+controller believes they have to change, or in place (`dbpsim.crossbar.writes`), as the update scheme says; what
+reads make of them is a matter of `dbpsim.crossbar.tiles`.
 
 The controller knows its own pulses, not the cells: `believed` is what G+ - G- would be had each pulse moved its
 cell by exactly a step, and the next write starts from there.
@@ -14,18 +15,19 @@ import numpy as np
 from dbpsim.crossbar.activity import Counts
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.mapping import differential, pair, weight_limit
+from dbpsim.crossbar.writes import InPlace, PulsedPairs, pairs, zero_of
 from dbpsim.devices.programming import program
 from dbpsim.devices.schema import Device
-from dbpsim.devices.update import pulsed, whole_pulses
+from dbpsim.devices.update import pulse, whole_pulses
 from dbpsim.devices.update_laws import Update
-from dbpsim.kernels.random import stream
+from dbpsim.kernels.random import stream, stream_key
 
 
 def without_switched_off(hardware: Hardware) -> Device:
     """Return the device of `hardware` without the effects that its [effects] switch off."""
     off: dict[str, object] = {}
     device, effects = hardware.device, hardware.effects
-    if not effects.programming_error:
+    if not effects.programming_error or hardware.update.mode == "ideal":
         off["programming"] = None
     if not effects.read_noise:
         off["read_noise"] = None
@@ -57,13 +59,18 @@ class Cells:
     writes : int
         How many writes there were; numbers their random streams.
     written : Counts
+    in_place : InPlace or None
+        How pulses meet in these cells, where the update scheme works in place.
+    transferred : Counts
+        Reads of its second array.
     """
 
     def __init__(self, matrix: np.ndarray, hardware: Hardware, name: str, seed: int) -> None:
         self.hardware, self.name, self.seed = hardware, name, seed
         self.device = without_switched_off(hardware)
         self.writes = 0
-        self.written = Counts()
+        self.written = self.transferred = Counts()
+        self.in_place: InPlace | None = None
         self._program(matrix)
 
     @property
@@ -79,7 +86,7 @@ class Cells:
         return rows, columns
 
     def write(self, matrix: np.ndarray) -> np.ndarray | None:
-        """Bring the cells as close to `matrix` as the device's update allows.
+        """Bring the cells as close to `matrix` as the update scheme allows; cells trained in place are programmed anew.
 
         Returns
         -------
@@ -87,60 +94,109 @@ class Cells:
             The cells that changed; None for all of them.
         """
         self.writes += 1
-        if self.device.update is None:
+        mode, update = self.hardware.update.mode, self.device.update
+        if self.in_place is not None or update is None or mode == "ideal":
             self._program(matrix)
             return None
-        return self._pulse(matrix, self.device.update)
+        return self._verify(matrix) if mode == "write_verify" else self._pulse(matrix, update)
+
+    def descend(self, a: np.ndarray, d: np.ndarray, rate: float) -> None:
+        """Make the step W <- W - rate sum_s a_s d_s^T in place, by pulses that meet in the array.
+
+        Parameters
+        ----------
+        a, d : arrays, shape (vectors, rows) and (vectors, columns)
+        rate : float
+        """
+        assert self.in_place is not None
+        took = self.in_place.descend(a, d, rate)
+        written = Counts(cells=took.cells, pulses=took.pulses, slots=took.slots)
+        self.written += written
+        self.transferred += took - written
 
     def _program(self, matrix: np.ndarray) -> None:
         random = stream(self.seed, self.name, "program", self.writes)
-        window = self.device.conductance
+        window, scheme = self.device.conductance, self.hardware.update
         self.w_max = weight_limit(matrix, self.hardware)
-        wanted = differential(matrix, self.w_max, window)
-        self.g_plus, self.g_minus = (
-            program(np.asarray(g, matrix.dtype), self.device, random) for g in pair(wanted, window)
+        if scheme.in_place:
+            zero = zero_of(self.device)
+            self.w_max *= window.span_S / zero.reach_S
+            wanted = differential(matrix, self.w_max, window)
+            targets = pairs(wanted, self.device, zero)
+        else:
+            wanted = differential(matrix, self.w_max, window)
+            targets = pair(wanted, window)
+        plus, minus = (program(np.asarray(g, matrix.dtype), self.device, random) for g in targets)
+        self.written += Counts(
+            cells=2 * matrix.size,
+            pulses=round(2 * matrix.size * self._pulses_each),
+            slots=round(min(self.hardware.tile.rows, len(matrix)) * self._pulses_each),
         )
-        each = self.hardware.device.programming.pulses_per_cell if self.hardware.device.programming else 1
-        rows = min(self.hardware.tile.rows, len(matrix))
-        self.written += Counts(cells=2 * matrix.size, pulses=round(2 * matrix.size * each), slots=round(rows * each))
-        self.believed = wanted if self.device.update is not None else None
+        self.g_plus, self.g_minus = plus, minus
+        self.believed = None if self.device.update is None or scheme.in_place else wanted
+        if scheme.in_place:
+            held = PulsedPairs(plus, minus, self.device, self.seed, self.name)
+            self.in_place = InPlace(scheme, held, self.w_max / window.span_S, self.in_place)
 
-    def _pulse(self, matrix: np.ndarray, update: Update) -> np.ndarray:
+    @property
+    def _pulses_each(self) -> float:
+        programming = self.hardware.device.programming
+        return programming.pulses_per_cell if programming else 1
+
+    def _verify(self, matrix: np.ndarray) -> np.ndarray:
+        # Cells whose target has changed are programmed anew.
         assert self.believed is not None
         window = self.device.conductance
         wanted = differential(matrix, self.w_max, window)
-        wanted -= self.believed
-        pulses = whole_pulses(wanted, update)
-        at = np.flatnonzero(pulses)
+        at = np.flatnonzero(wanted != self.believed)
+        if at.size:
+            random = stream(self.seed, self.name, "program", self.writes)
+            for held, target in zip((self.g_plus, self.g_minus), pair(wanted.ravel()[at], window), strict=True):
+                held.ravel()[at] = program(np.asarray(target, held.dtype), self.device, random)
+            self.believed = wanted
+            each = np.full(at.size, self._pulses_each)
+            pulses = round(2 * at.size * self._pulses_each)
+            self.written += Counts(cells=2 * at.size, pulses=pulses, slots=self._slots(at, each))
+        return at
+
+    def _pulse(self, matrix: np.ndarray, update: Update) -> np.ndarray:
+        assert self.believed is not None
+        old, window = self.believed, self.device.conductance
+        step = old.dtype.type(update.step_S)
+        wanted = differential(matrix, self.w_max, window)
+        n = whole_pulses(wanted - old, update)
+        at = np.flatnonzero(n)
         if not at.size:
             return at
-        n, old = pulses.ravel()[at], self.believed.ravel()[at]
-        new = np.clip(old + n * update.step_S, -window.span_S, window.span_S).astype(old.dtype)
-        up, down = (np.maximum(n, 0), np.maximum(-n, 0))
-        if update.polarity == "both":  # keep one cell of the pair at rest: a change across zero is shared by both
-            up, down = ((np.maximum(s * new, 0) - np.maximum(s * old, 0)) / update.step_S for s in (1, -1))
-        random = stream(self.seed, self.name, "pulse", self.writes)
-        plus = pulsed(self.g_plus.ravel()[at], up, update, window.g_max_S, random)
-        minus = pulsed(self.g_minus.ravel()[at], down, update, window.g_max_S, random)
-        given = np.ceil(np.abs(up) - 1e-3) + np.ceil(np.abs(down) - 1e-3)
+        new = (old + n * step).astype(old.dtype)
+        plus, minus = np.maximum(n, 0), np.maximum(-n, 0)
+        if update.polarity == "both":  # one cell of a pair rests: where the sign changes the other goes to rest first
+            crosses = (n != 0) & (old * wanted < 0)
+            new = np.where(crosses, whole_pulses(wanted, update) * step, new)
+            begin, end = (np.where(crosses, np.sign(x) * np.ceil(np.abs(x) / step * (1 - 1e-6)), x / step) for x in (old, new))
+            plus = np.rint(np.maximum(end, 0) - np.maximum(begin, 0))
+            minus = np.rint(np.maximum(-end, 0) - np.maximum(-begin, 0))
+        self.believed = new
+        for side, held, pulses in (("plus", self.g_plus, plus), ("minus", self.g_minus, minus)):
+            key = stream_key(self.seed, self.name, "pulse", self.writes, side)
+            devices = stream_key(self.seed, self.name, f"devices, {side}")
+            pulse(held, np.maximum(pulses, 0), np.maximum(-pulses, 0), update, window, key, devices)
+        given = (np.abs(plus) + np.abs(minus)).ravel()[at]
+        cells = int(np.count_nonzero(plus) + np.count_nonzero(minus))
         if update.polarity == "up":
-            given += self._refresh(plus, minus, new, random)
-        for held, now in ((self.g_plus, plus), (self.g_minus, minus), (self.believed, new)):
-            held.ravel()[at] = now
-        cells = int(np.count_nonzero(up) + np.count_nonzero(down))
+            given += self._refresh(at)
         self.written += Counts(cells=cells, pulses=int(given.sum()), slots=self._slots(at, given))
         return at
 
-    def _refresh(
-        self, plus: np.ndarray, minus: np.ndarray, difference: np.ndarray, random: np.random.Generator
-    ) -> np.ndarray:
-        # One-sided cells fill up; a pair with a full cell is erased and programmed anew, in place.
-        window = self.device.conductance
-        full = np.maximum(plus, minus) >= window.g_max_S
-        for held, target in zip((plus, minus), pair(difference[full], window), strict=True):
-            held[full] = program(np.asarray(target, held.dtype), self.device, random)
-        each = self.hardware.device.programming.pulses_per_cell if self.hardware.device.programming else 1
-        return full * (2.0 * each)
+    def _refresh(self, at: np.ndarray) -> np.ndarray:
+        # One-sided cells fill up; a pulsed pair with a full cell is erased and programmed anew, in place.
+        assert self.believed is not None
+        window, random = self.device.conductance, stream(self.seed, self.name, "refresh", self.writes)
+        plus, minus = self.g_plus.ravel(), self.g_minus.ravel()
+        full = np.maximum(plus[at], minus[at]) >= window.g_max_S * (1 - 1e-6)  # float32 may miss the bound by rounding
+        for held, target in zip((plus, minus), pair(self.believed.ravel()[at[full]], window), strict=True):
+            held[at[full]] = program(np.asarray(target, held.dtype), self.device, random)
+        return full * (2.0 * self._pulses_each)
 
     def _slots(self, at: np.ndarray, given: np.ndarray) -> int:
         # Rows of a tile one after another, the cells of a row and all tiles together.
@@ -158,7 +214,10 @@ class Cells:
             "w_max": np.array(self.w_max),
             "writes": np.array(self.writes, np.int64),
             "written": self.written.as_array(),
+            "transferred": self.transferred.as_array(),
         }
+        if self.in_place is not None:
+            state |= self.in_place.state()
         if self.believed is not None:
             state["believed"] = self.believed
         return state
@@ -177,7 +236,10 @@ class Cells:
         for key in ("g_plus", "g_minus", *(["believed"] if self.believed is not None else [])):
             if state[key].shape != self.shape:
                 raise ValueError(f"{self.name}: chip state {key}: found shape {state[key].shape}; accepted: {self.shape}")
-            setattr(self, key, np.array(state[key], self.g_plus.dtype))
+            getattr(self, key)[...] = state[key]
         self.w_max = float(state["w_max"])
         self.writes = int(state["writes"])
-        self.written = Counts.from_array(state["written"])
+        self.written, self.transferred = (Counts.from_array(state[key]) for key in ("written", "transferred"))
+        if self.in_place is not None:
+            self.in_place.scale = self.w_max / self.device.conductance.span_S
+            self.in_place.load_state(state)

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from dbpsim.crossbar.converters import NO_CONVERTER, Converter
+from dbpsim.crossbar.update_scheme import UpdateScheme
 from dbpsim.devices.library import is_path, load_device, read_toml, validated
 from dbpsim.devices.schema import Device, Positive, Section, suggestion
 
@@ -96,6 +97,16 @@ class Hardware(Section):
     adc: Converter = NO_CONVERTER
     mapping: WeightMapping = WeightMapping()
     effects: Effects = Effects()
+    update: UpdateScheme = UpdateScheme()
+
+    @model_validator(mode="after")
+    def _update(self) -> Hardware:
+        law, mode = self.device.update, self.update.mode
+        if self.update.in_place and law is None:
+            raise ValueError(f'update.mode = "{mode}" needs pulses: device {self.device.name} has no [update] section')
+        if mode.startswith("tiki_taka") and law is not None and law.polarity == "up":
+            raise ValueError(f'update.mode = "{mode}" needs cells that go up and down: those of {self.device.name} only rise')
+        return self
 
     @model_validator(mode="after")
     def _links(self) -> Hardware:

@@ -2,8 +2,9 @@
 
     forward(a)      W a      inputs on rows, currents from columns
     transpose(d)    W^T d    the same cells: inputs on columns, currents from rows
-    outer(d, a)     dC/dW    digital in this version, from the digital d and a
-    write(weight)   pulses for what has changed by a device's step or more
+    outer(d, a)     dC/dW    digital, from the digital d and a
+    write(weight)   what the [update] scheme makes of the new weights, pulses for what has changed by a step or more by default
+    descend(d, a)   the step itself, in place: pulses that meet in the array (schemes that work in place)
 
 A convolution reads its im2col matrix once a position; the transposed reads of overlapping positions are added
 where they meet (`fold`).  Each read has its own random numbers, named by (seed, name, direction, count of
@@ -36,6 +37,29 @@ class _CrossbarOperator:
         self.weight_shape = weight.shape
         self.tiles = TiledMatrix(self._matrix(weight), hardware, name, seed)
         self._counts = [Counts(), Counts()]
+        self._factors: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def in_place(self) -> bool:
+        """Whether training pulses the array directly, from the factors of the gradient."""
+        return self.tiles.cells.in_place is not None
+
+    def take_factors(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return (d, a) of the last `outer`, once; None where the array is not trained in place."""
+        factors, self._factors = self._factors, None
+        return factors
+
+    def descend(self, d: np.ndarray, a: np.ndarray, rate: float) -> None:
+        """Make the step W <- W - rate sum d a^T by pulses, in place."""
+        self.tiles.descend(*self._vectors(d, a), rate)
+
+    def _vectors(self, d: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # (inputs, stress) as the array sees them: one vector a position.
+        raise NotImplementedError
+
+    def _remember(self, d: np.ndarray, a: np.ndarray) -> None:
+        if self.in_place:
+            self._factors = d, a
 
     @property
     def noisy(self) -> bool:
@@ -53,7 +77,7 @@ class _CrossbarOperator:
         rows, columns = self.tiles.shape
         down, across = tile_count(self.tiles.shape, self.hardware.tile)
         forward, transposed = self._counts
-        return StageActivity(rows, columns, down * across, forward, transposed, self.tiles.written)
+        return StageActivity(rows, columns, down * across, forward + self.tiles.cells.transferred, transposed, self.tiles.written)
 
     def write(self, weight: np.ndarray) -> None:
         """Program what has changed: whole steps of the device now, the rest when it has grown to a step.
@@ -160,7 +184,11 @@ class CrossbarDense(_CrossbarOperator):
 
     def outer(self, d: np.ndarray, a: np.ndarray) -> np.ndarray:
         """Return dC/dW, shape (out, in), summed over all leading axes."""
+        self._remember(d, a)
         return d.reshape(-1, d.shape[-1]).T @ a.reshape(-1, a.shape[-1])
+
+    def _vectors(self, d: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return a.reshape(-1, a.shape[-1]), d.reshape(-1, d.shape[-1])
 
     def _read(self, a: np.ndarray, transposed: bool) -> np.ndarray:
         driven, squares, clipped = self._drive(a, transposed)
@@ -239,7 +267,15 @@ class CrossbarConvolution(_CrossbarOperator):
 
     def outer(self, d: np.ndarray, a: np.ndarray) -> np.ndarray:
         """Return dC/dW, shaped like the weight, summed over the batch and all positions."""
+        self._remember(d, a)
         return convolution.convolve_outer(d, a, self.kernel_shape, self.stride, self.padding)
+
+    def descend(self, d: np.ndarray, a: np.ndarray, rate: float) -> None:
+        for first, last in self._chunks(len(a)):
+            super().descend(d[first:last], a[first:last], rate)
+
+    def _vectors(self, d: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self._patches(np.ascontiguousarray(a)), d.reshape(-1, d.shape[-1])
 
     @property
     def _positions(self) -> int:

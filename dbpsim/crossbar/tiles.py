@@ -164,10 +164,17 @@ class TiledMatrix:
         return float(squares @ lines) * self.hardware.read.v_read_V**2
 
     def write(self, matrix: np.ndarray) -> None:
-        """Bring the cells as close to `matrix` as the device's update allows."""
+        """Bring the cells as close to `matrix` as the update scheme allows; what is trained in place and holds it stays."""
+        if self.cells.in_place is not None and np.array_equal(matrix, self.views[0].weights):
+            return
         changed = self.cells.write(matrix)
         if changed is None or changed.size:
             self._look(changed)
+
+    def descend(self, a: np.ndarray, d: np.ndarray, rate: float) -> None:
+        """Make the step W <- W - rate sum_s a_s d_s^T in place, for `a` of shape (vectors, rows), `d` (vectors, columns)."""
+        self.cells.descend(a, d, rate)
+        self._look(None)
 
     def _look(self, at: np.ndarray | None) -> None:
         # What follows from the conductances, for all cells or for those at flat index `at`.

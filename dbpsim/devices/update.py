@@ -1,11 +1,10 @@
-"""Blind programming pulses: small changes to many cells, without a look at the result.
+"""Programming pulses: what they do to a cell, for any number of them and any law.
 
-    pulses = trunc(wanted change / step),    change = pulses step + sqrt(|pulses|) step_sigma step z
+    pulses = trunc(wanted change / step_S)
 
-The n pulses a cell gets in one write are summed in closed form: with independent steps of mean `step` and
-standard deviation `step_sigma step` this is the distribution's exact mean and variance.  What is smaller
-than a step waits in the controller's accumulator (mixed-precision training: Nandakumar et al., Front.
-Neurosci. 14:406, 2020).
+is what a controller gives that does not look at the result; what is smaller than a step waits in its accumulator
+(mixed-precision training: Nandakumar et al., Front. Neurosci. 14:406, 2020).  The laws of the step are those of
+`dbpsim.devices.update_laws`; how n pulses are taken at once is explained in `dbpsim.kernels.pulses`.
 """
 
 from __future__ import annotations
@@ -30,18 +29,6 @@ def whole_pulses(wanted: np.ndarray, update: Update) -> np.ndarray:
     """
     # A belief is a multiple of the step up to rounding: a step short of one by rounding is one.
     return np.trunc(wanted / wanted.dtype.type(update.step_S) * wanted.dtype.type(1 + 1e-6))
-
-
-def pulsed(
-    g: np.ndarray, pulses: np.ndarray, update: Update, ceiling_S: float, random: np.random.Generator
-) -> np.ndarray:
-    """Return the conductances `g` (S) after `pulses` signed pulses each, kept in 0 to `ceiling_S`.
-
-    A cell that gets no pulse stays as it is, also where programming has left it above the ceiling.
-    """
-    z = random.standard_normal(g.shape, np.float32)
-    change = update.step_S * (pulses + np.sqrt(np.abs(pulses)) * update.step_sigma * z)
-    return np.where(pulses == 0, g, np.clip(g + change, 0, ceiling_S)).astype(g.dtype)
 
 
 def step_factors(update: Update, xi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -73,6 +60,31 @@ def mean_steps(update: Update, g: np.ndarray, window: Conductance) -> tuple[np.n
     xi = (2 * np.asarray(g, np.float64) - window.g_max_S - window.g_min_S) / window.span_S
     up, down = step_factors(update, xi)
     return update.step_S * (1 + update.asymmetry) * up, update.step_S * (1 - update.asymmetry) * down
+
+
+def symmetry_point(update: Update, window: Conductance) -> float:
+    """Return the conductance (S) at which a step up and a step down cancel; the middle of the window where there is none.
+
+    Pulses up and down in equal numbers drive a cell there (Kim et al., arXiv:1907.10228): the natural zero of its weight.
+
+    Examples
+    --------
+    >>> from dbpsim.devices import load_device
+    >>> from dbpsim.devices.update_laws import SoftBounds
+    >>> window = load_device("ecram").conductance
+    >>> law = SoftBounds(law="soft_bounds", polarity="both", step_S=1e-9, asymmetry=0.5, source="a doctest")
+    >>> round(symmetry_point(law, window) / window.span_S, 3)
+    0.75
+    """
+    xi = np.linspace(-1, 1, _NODES)
+    up, down = step_factors(update, xi)
+    gain = (1 + update.asymmetry) * up - (1 - update.asymmetry) * down
+    falls = np.flatnonzero((gain[:-1] > 0) & (gain[1:] <= 0))
+    zero = 0.0
+    if falls.size:
+        at = falls[0]
+        zero = float(xi[at] + (xi[1] - xi[0]) * gain[at] / (gain[at] - gain[at + 1]))
+    return window.g_min_S + (1 + zero) * window.span_S / 2
 
 
 def _slopes(update: Update) -> tuple[float, float]:
@@ -131,6 +143,7 @@ def pulse(
     window: Conductance,
     pulse_key: np.uint64,
     device_key: np.uint64,
+    first_row: int = 0,
 ) -> np.ndarray:
     """Give every cell its pulses, in place; return (cells pulsed, pulses given) of every row.
 
@@ -145,6 +158,8 @@ def pulse(
     pulse_key, device_key : uint64
         Name the streams of this write and of the devices themselves (`dbpsim.kernels.random.stream_key`): the same
         `device_key` means the same devices.
+    first_row : int
+        Of the array that `g` is a part of: which devices these are.
 
     Returns
     -------
@@ -163,6 +178,6 @@ def pulse(
     done = np.zeros((len(g), 2), np.int64)
     kernels.pulse_counts(
         g, np.ascontiguousarray(ups, np.int32), np.ascontiguousarray(downs, np.int32),
-        numbers, table, pulse_key, device_key, done,
+        numbers, table, pulse_key, device_key, first_row, done,
     )  # fmt: skip
     return done

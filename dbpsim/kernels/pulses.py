@@ -91,6 +91,7 @@ def _factors(table, numbers, x, low, high):
 def _walk(x, ups, downs, c, cell, numbers, table, key, counter):
     """Return state `x` (half windows from the middle) after its pulses, cut at the cell's bounds on the way."""
     step_up, step_down, low, high = _cell_steps(c, cell, numbers)
+    least, most = min(np.float64(low), x), max(np.float64(high), x)  # where programming left it outside, it goes no further
     sigma, fixed = np.float64(numbers[SIGMA]), numbers[FIXED] > 0
     key = np.uint64(bits(key, counter))
     drawn = 0
@@ -118,7 +119,7 @@ def _walk(x, ups, downs, c, cell, numbers, table, key, counter):
             z = normal(key, drawn + 1)  # counters 2 drawn + 2 and + 3
             drawn += 4
             x = _one(x, step_up, step_down, up, down, is_up, sigma, fixed, z)
-            x = min(max(x, low), high)
+            x = min(max(x, least), most)
             ups -= is_up
             downs -= not is_up
             continue
@@ -148,14 +149,14 @@ def _walk(x, ups, downs, c, cell, numbers, table, key, counter):
         pulse = _CORRECTION * np.sqrt(path / m)
         reach = np.sqrt(s * s - 2 * path * np.log(uniform(key, drawn)))
         drawn += 8
-        over = max((s + reach) * 0.5 - pulse, max(s, 0.0)) - (high - x)
-        under = max((reach - s) * 0.5 - pulse, max(-s, 0.0)) - (x - low)
+        over = max((s + reach) * 0.5 - pulse, max(s, 0.0)) - (most - x)
+        under = max((reach - s) * 0.5 - pulse, max(-s, 0.0)) - (x - least)
         x = x + s
         if over > 0 and over >= under:
             x -= over
         elif under > 0:
             x += under
-        x = min(max(x, low), high)
+        x = min(max(x, least), most)
         ups -= m_up
         downs -= m_down
     return x
@@ -165,6 +166,7 @@ def _walk(x, ups, downs, c, cell, numbers, table, key, counter):
 def _closed_form(x, ups, downs, c, cell, numbers, z):
     """Return (where state `x` ends, whether it may meet a bound on the way), by the closed form above."""
     step_up, step_down, low, high = _cell_steps(c, cell, numbers)
+    least, most = min(low, x), max(high, x)
     sigma, fixed, own = numbers[SIGMA], numbers[FIXED] > 0, numbers[OWN_BOUNDS]
     pulses = ups + downs
     n = np.float32(pulses)
@@ -195,8 +197,8 @@ def _closed_form(x, ups, downs, c, cell, numbers, z):
     end = mean + np.sqrt(variance) * z
     if pulses == 1 or (own > 0 and not fixed and numbers[STEP] * (_ONE + _NEAR * sigma) < _HALF):
         # One pulse cannot turn back; where the step and its noise vanish at the bound no walk gets there.
-        return min(max(x + end, low), high), False
-    return x + end, (max(mean, end, _ZERO) + wander > high - x) | (min(mean, end, _ZERO) - wander < low - x)
+        return min(max(x + end, least), most), False
+    return x + end, (max(mean, end, _ZERO) + wander > most - x) | (min(mean, end, _ZERO) - wander < least - x)
 
 
 @kernel
@@ -250,7 +252,7 @@ def _pulse_row(g, ups, downs, row, numbers, table, pulse_key, device_key, cell, 
 
 
 @parallel_kernel
-def pulse_counts(g, ups, downs, numbers, table, pulse_key, device_key, done):
+def pulse_counts(g, ups, downs, numbers, table, pulse_key, device_key, first_row, done):
     """Give every cell of `g` its `ups` and `downs` pulses, in place.
 
     Parameters
@@ -264,6 +266,8 @@ def pulse_counts(g, ups, downs, numbers, table, pulse_key, device_key, done):
         Factors up and down, and how far (half windows) a cell may go until they have to be looked up again.
     pulse_key, device_key : uint64
         The streams of this write, and of the devices' own steps and bounds.
+    first_row : int
+        Number of the first row in the array that `g` is a part of.
     done : int64 array, shape (rows, 2)
         Set to cells pulsed and pulses given, a row each.
     """
@@ -271,4 +275,4 @@ def pulse_counts(g, ups, downs, numbers, table, pulse_key, device_key, done):
     for row in prange(g.shape[0]):
         cell = np.zeros((4, columns + 1), np.float32)
         z = np.empty(columns + 1, np.float32)
-        done[row] = _pulse_row(g[row], ups[row], downs[row], row, numbers, table, pulse_key, device_key, cell, z)
+        done[row] = _pulse_row(g[row], ups[row], downs[row], first_row + row, numbers, table, pulse_key, device_key, cell, z)

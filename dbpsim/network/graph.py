@@ -264,6 +264,13 @@ class Network:
             known[name][...] = value
         self.write()
 
+    def take_factors(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return the factors (d, a) of gradients that the hardware itself steps along: none here, see `Chip`."""
+        return {}
+
+    def descend(self, factors: Mapping[str, tuple[np.ndarray, np.ndarray]], rate: float) -> None:
+        """Step along the gradients in `factors` on the hardware; nothing to do here."""
+
     def write(self) -> None:
         """Bring the operators up to date with `parameters` after these were changed in place."""
         for stage in self.weight_stages:

@@ -201,12 +201,16 @@ def _step(
 ) -> None:  # fmt: skip
     start = time.perf_counter()
     run = _gradient(network, x, y, config, state)
+    factors = network.take_factors()  # before anything else computes a gradient
     if not np.isfinite(run.loss):
         raise TrainingDiverged(f"step {state.step}: the loss is {run.loss}; lower the rate ({config.rate}) or warm up.")
     if config.check_every and config.method == "relax" and state.step % config.check_every == 0:
         _check(network, x, y, run, state, journal)
     rate = rate_at(state.step, steps, peak=config.rate, warm_up=round(config.warm_up * per_epoch), kind=config.schedule)
-    SGD(config.momentum, config.weight_decay).step(network.parameters, run.gradients, state.velocities, rate)
+    digital = {name: w for name, w in network.parameters.items() if name not in factors}
+    SGD(config.momentum, config.weight_decay).step(digital, run.gradients, state.velocities, rate)
+    # Pulses in place know no momentum: they take its mean step.  A relaxation's stress is the loss's times its gain.
+    network.descend(factors, rate / (1 - config.momentum) / (getattr(run, "gain", None) or 1.0))
     for name, value in run.statistics.items():
         network.buffers[name][...] = value
     network.write()

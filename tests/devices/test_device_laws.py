@@ -12,7 +12,7 @@ from dbpsim.devices.drift import drift_exponent, drifted
 from dbpsim.devices.programming import program, programming_sigma, write_verify
 from dbpsim.devices.read_noise import read_sigma, read_sigmas
 from dbpsim.devices.retention import retained
-from dbpsim.devices.update import pulsed, whole_pulses
+from dbpsim.devices.update import whole_pulses
 from dbpsim.devices.window import quantised
 
 PCM = load_device("pcm")
@@ -86,24 +86,6 @@ def test_pulses_are_whole_steps_towards_zero():
         0,
         -3,
     ]
-
-
-@pytest.mark.parametrize("pulses", [1, 16])
-def test_pulses_add_mean_step_and_independent_spread(pulses):
-    start, step = 5e-7, ECRAM.update.step_S
-    found = (
-        pulsed(np.full(N, start), np.full(N, -pulses), ECRAM.update, 1e-6, np.random.default_rng(3)) - start
-    )
-    sigma = 0.3 * step * math.sqrt(pulses)
-    assert abs(found.mean() + pulses * step) < SIGMAS * sigma / math.sqrt(N)
-    assert abs(found.var() / sigma**2 - 1) < SIGMAS * math.sqrt(2 / N)
-
-
-def test_pulses_stop_at_the_window():
-    g = pulsed(
-        np.array([9.999e-7, 1e-10]), np.array([50.0, -50.0]), ECRAM.update, 1e-6, np.random.default_rng(0)
-    )
-    assert g.tolist() == [1e-6, 0.0]
 
 
 @pytest.mark.parametrize("name", [record.name for record in list_devices()])
