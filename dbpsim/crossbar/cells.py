@@ -16,7 +16,7 @@ from dbpsim.crossbar.activity import Counts
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.mapping import differential, pair, weight_limit
 from dbpsim.crossbar.writes import InPlace, PulsedPairs, pairs, zero_of
-from dbpsim.devices.programming import program
+from dbpsim.devices.programming import written
 from dbpsim.devices.schema import Device
 from dbpsim.devices.update import pulse, whole_pulses
 from dbpsim.devices.update_laws import Update
@@ -28,7 +28,9 @@ def without_switched_off(hardware: Hardware) -> Device:
     off: dict[str, object] = {}
     device, effects = hardware.device, hardware.effects
     if not effects.programming_error or hardware.update.mode == "ideal":
-        off["programming"] = None
+        exact = {"coefficients_S": (0.0,), "plateau_S": None, "knee_S": None}  # as many pulses, and no error
+        off["programming"] = None if device.programming is None else device.programming.model_copy(update=exact)
+        off["write_verify"] = None
     if not effects.read_noise:
         off["read_noise"] = None
     if not effects.update_noise and device.update is not None:
@@ -126,22 +128,25 @@ class Cells:
         else:
             wanted = differential(matrix, self.w_max, window)
             targets = pair(wanted, window)
-        plus, minus = (program(np.asarray(g, matrix.dtype), self.device, random) for g in targets)
-        self.written += Counts(
-            cells=2 * matrix.size,
-            pulses=round(2 * matrix.size * self._pulses_each),
-            slots=round(min(self.hardware.tile.rows, len(matrix)) * self._pulses_each),
-        )
+        (plus, up), (minus, down) = (written(np.asarray(g, matrix.dtype), self.device, random) for g in targets)
         self.g_plus, self.g_minus = plus, minus
+        self._count_programming(None, up, down)
         self.believed = None if self.device.update is None or scheme.in_place else wanted
         if scheme.in_place:
             held = PulsedPairs(plus, minus, self.device, self.seed, self.name)
             self.in_place = InPlace(scheme, held, self.w_max / window.span_S, self.in_place)
 
-    @property
-    def _pulses_each(self) -> float:
-        programming = self.hardware.device.programming
-        return programming.pulses_per_cell if programming else 1
+    def _count_programming(self, at: np.ndarray | None, up: np.ndarray | float, down: np.ndarray | float) -> None:
+        # Pulses for both cells of the pairs at flat index `at`, or of all; one number where every cell takes as many.
+        pairs_written = self.g_plus.size if at is None else at.size
+        each = np.maximum(up, down)  # both cells of a pair at once
+        if np.ndim(each) or at is not None:
+            at = np.arange(pairs_written) if at is None else at
+            slots = self._slots(at, np.broadcast_to(np.ravel(each), at.shape))
+        else:
+            slots = round(min(self.hardware.tile.rows, len(self.g_plus)) * float(each))
+        pulses = round(float(np.mean(up) + np.mean(down)) * pairs_written)
+        self.written += Counts(cells=2 * pairs_written, pulses=pulses, slots=slots)
 
     def _verify(self, matrix: np.ndarray) -> np.ndarray:
         # Cells whose target has changed are programmed anew.
@@ -151,12 +156,13 @@ class Cells:
         at = np.flatnonzero(wanted != self.believed)
         if at.size:
             random = stream(self.seed, self.name, "program", self.writes)
+            given = []
             for held, target in zip((self.g_plus, self.g_minus), pair(wanted.ravel()[at], window), strict=True):
-                held.ravel()[at] = program(np.asarray(target, held.dtype), self.device, random)
+                flat = held.ravel()
+                flat[at], pulses = written(np.asarray(target, held.dtype), self.device, random, start=flat[at])
+                given.append(pulses)
             self.believed = wanted
-            each = np.full(at.size, self._pulses_each)
-            pulses = round(2 * at.size * self._pulses_each)
-            self.written += Counts(cells=2 * at.size, pulses=pulses, slots=self._slots(at, each))
+            self._count_programming(at, *given)
         return at
 
     def _pulse(self, matrix: np.ndarray, update: Update) -> np.ndarray:
@@ -194,9 +200,11 @@ class Cells:
         window, random = self.device.conductance, stream(self.seed, self.name, "refresh", self.writes)
         plus, minus = self.g_plus.ravel(), self.g_minus.ravel()
         full = np.maximum(plus[at], minus[at]) >= window.g_max_S * (1 - 1e-6)  # float32 may miss the bound by rounding
+        given = np.zeros(at.size)
         for held, target in zip((plus, minus), pair(self.believed.ravel()[at[full]], window), strict=True):
-            held[at[full]] = program(np.asarray(target, held.dtype), self.device, random)
-        return full * (2.0 * self._pulses_each)
+            held[at[full]], pulses = written(np.asarray(target, held.dtype), self.device, random)
+            given[full] += pulses
+        return given
 
     def _slots(self, at: np.ndarray, given: np.ndarray) -> int:
         # Rows of a tile one after another, the cells of a row and all tiles together.

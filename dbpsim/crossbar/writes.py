@@ -21,7 +21,7 @@ import numpy as np
 
 from dbpsim.crossbar.activity import Counts
 from dbpsim.crossbar.update_scheme import UpdateScheme
-from dbpsim.devices.programming import program
+from dbpsim.devices.programming import written
 from dbpsim.devices.pulse_trains import coincidences
 from dbpsim.devices.read_noise import read_sigma
 from dbpsim.devices.schema import Device
@@ -122,10 +122,11 @@ class PulsedPairs:
             return 0
         random = stream(self.seed, self.name, "refresh", write)
         held = (plus[full] - minus[full]).astype(plus.dtype)
+        given = 0.0
         for cells, target in zip((plus, minus), pairs(held, self.device, zero_of(self.device)), strict=True):
-            cells[full] = program(target.astype(plus.dtype), self.device, random)
-        each = self.device.programming.pulses_per_cell if self.device.programming else 1
-        return round(2 * each * int(full.sum()))
+            cells[full], pulses = written(target.astype(plus.dtype), self.device, random)
+            given += float(np.mean(pulses)) * int(full.sum())
+        return round(given)
 
 
 class InPlace:

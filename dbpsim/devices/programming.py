@@ -20,6 +20,7 @@ from dbpsim.devices.effects import Programming
 from dbpsim.devices.laws import polynomial, saturating
 from dbpsim.devices.read_noise import read_sigma
 from dbpsim.devices.schema import Device
+from dbpsim.devices.window import quantised
 
 
 def programming_sigma(g: np.ndarray | float, device: Device) -> np.ndarray:
@@ -47,12 +48,38 @@ def sigma_by(law: Programming, g: np.ndarray, device: Device) -> np.ndarray:
     return saturating(g, law.plateau_S, law.knee_S)
 
 
+def written(
+    target: np.ndarray, device: Device, random: np.random.Generator, start: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray | float]:
+    """Return (conductances, pulses) of cells that were brought from `start` (erased: g_min) to `target`, all in S.
+
+    Pulses are an array where cells take different numbers, else one number for each of them.
+    What is wanted is a level of the device.  Where its file describes the loop, [write_verify], the loop is run; else what a loop
+    leaves, [programming], is drawn; else cells are written exactly, with a pulse each.
+
+    Examples
+    --------
+    >>> from dbpsim.devices import load_device
+    >>> written(np.full((2, 2), 1e-5), load_device("pcm"), np.random.default_rng(0))[1]
+    20.0
+    """
+    target = quantised(target, device)
+    if device.write_verify is not None:
+        begin = np.full_like(target, device.conductance.g_min_S) if start is None else start
+        return write_verify(begin, target, device, random)
+    each = 1.0 if device.programming is None else device.programming.pulses_per_cell
+    return program(target, device, random), each
+
+
 def program(target: np.ndarray, device: Device, random: np.random.Generator) -> np.ndarray:
     """Return the conductances that write-verify makes of `target` (S), a new array of its dtype."""
     if device.programming is None:
         return target.copy()
+    sigma = programming_sigma(target, device)
+    if not sigma.any():
+        return target.copy()
     z = random.standard_normal(target.shape, np.float32).astype(target.dtype, copy=False)
-    z *= programming_sigma(target, device)
+    z *= sigma
     z += target
     return np.maximum(z, 0, out=z)
 

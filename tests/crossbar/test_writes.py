@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from dbpsim.crossbar import CrossbarDense, load_hardware
+from dbpsim.crossbar.cells import Cells
+from dbpsim.devices import load_device
+from dbpsim.devices.effects import WriteVerify
 
 W = np.random.default_rng(0).standard_normal((30, 400)).astype(np.float32)
 
@@ -98,3 +101,27 @@ def test_pulses_of_a_row_are_given_together():
     done = c.activity.write - before
     assert 150 <= done.pulses - 2 <= 181
     assert done.slots in (5, 6)
+
+
+def test_a_device_with_a_write_verify_loop_is_written_by_it_and_its_pulses_are_counted():
+    loop = WriteVerify(tolerance_S=2e-8, step_S=1e-7, step_sigma=0.2, max_pulses=40, source="a test")
+    device = load_device("ideal").model_copy(update={"write_verify": loop})
+    hardware = load_hardware("ideal").model_copy(update={"device": device})
+    weight = np.random.default_rng(0).standard_normal((40, 30))
+    cells = Cells(weight, hardware, "w", seed=1)
+    limit = cells.w_max / device.conductance.span_S
+    assert 0 < np.abs((cells.g_plus - cells.g_minus) * limit - weight).max() <= 2e-8 * limit * (1 + 1e-6)
+    least = np.ceil((np.abs(weight) / limit - 2e-8) / 1e-7 - 1e-9).clip(0).sum()  # without noise
+    assert least < cells.written.pulses < 3 * least
+    off = hardware.effects.model_copy(update={"programming_error": False})
+    exact = Cells(weight, hardware.model_copy(update={"effects": off}), "w", seed=1)
+    assert np.allclose((exact.g_plus - exact.g_minus) * limit, weight, rtol=1e-12)
+
+
+def test_switching_the_error_off_leaves_the_pulses_of_programming():
+    hardware = load_hardware("pcm")
+    off = hardware.effects.model_copy(update={"programming_error": False})
+    weight = np.random.default_rng(0).standard_normal((8, 6))
+    counts = [Cells(weight, h, "w", seed=1).written for h in (hardware, hardware.model_copy(update={"effects": off}))]
+    assert counts[0] == counts[1]
+    assert counts[0].pulses == 2 * 48 * 20
