@@ -103,15 +103,16 @@ def write_verify(
         return target.copy(), (start != target).astype(np.int32)
     g, pulses = np.array(start, target.dtype).ravel(), np.zeros(target.size, np.int32)
     wanted, at = target.ravel(), np.arange(target.size)
-    for _ in range(loop.max_pulses):
-        seen = g[at] + read_sigma(g[at], device) * random.standard_normal(at.size, np.float32)
-        error = wanted[at] - seen
+    for _ in range(loop.max_pulses):  # every cell has its number in every round: the others do not change what it gets
+        error = wanted[at] - g[at]
+        if device.read_noise is not None:
+            error -= read_sigma(g[at], device) * random.standard_normal(g.size, np.float32)[at]
         off = np.abs(error) > loop.tolerance_S
         at, error = at[off], error[off]
         if not at.size:
             break
         step = np.clip(error, -loop.step_S, loop.step_S)
-        step *= 1 + loop.step_sigma * random.standard_normal(at.size, np.float32)
+        step *= 1 + loop.step_sigma * random.standard_normal(g.size, np.float32)[at]
         g[at] = np.maximum(g[at] + step, 0)
         pulses[at] += 1
     return g.reshape(target.shape), pulses.reshape(target.shape)

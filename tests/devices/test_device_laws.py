@@ -9,6 +9,7 @@ import dbpsim as dbp
 from dbpsim.devices import list_devices, load_device
 from dbpsim.devices.ageing import aged
 from dbpsim.devices.drift import drift_exponent, drifted
+from dbpsim.devices.effects import WriteVerify
 from dbpsim.devices.programming import program, programming_sigma, write_verify
 from dbpsim.devices.read_noise import read_sigma, read_sigmas
 from dbpsim.devices.retention import retained
@@ -118,3 +119,13 @@ def test_a_chip_of_any_device_learns_without_a_word(tmp_path):
         assert np.isfinite(run.loss), record.name
         chip.assign({name: w - 0.1 * run.gradients[name] for name, w in chip.parameters.items()})
         assert np.isfinite(dbp.backprop(chip, x, y).loss), record.name
+
+
+def test_a_cell_is_written_the_same_whatever_its_neighbours_want():
+    loop = WriteVerify(tolerance_S=1e-8, step_S=1e-7, step_sigma=0.3, max_pulses=30, source="a test")
+    device = load_device("sonos_agrawal2022").model_copy(update={"write_verify": loop})
+    target = np.full(100, 8e-7)
+    alone = write_verify(np.zeros(100), target, device, np.random.default_rng(1))
+    target[:99] = 0.0  # they are done at once
+    among = write_verify(np.zeros(100), target, device, np.random.default_rng(1))
+    assert (alone[0][99], alone[1][99]) == (among[0][99], among[1][99])
