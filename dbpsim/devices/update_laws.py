@@ -138,7 +138,3 @@ AnyUpdate = Annotated[
     | Annotated[PiecewiseStep, Tag("piecewise_step")],
     Discriminator(law_of),
 ]
-LAWS: dict[str, type[Update]] = {
-    "constant_step": ConstantStep, "linear_step": LinearStep, "soft_bounds": SoftBounds,
-    "exponential_step": ExponentialStep, "piecewise_step": PiecewiseStep,
-}  # fmt: skip
