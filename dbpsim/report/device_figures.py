@@ -27,28 +27,25 @@ _TRACES = 3  # single cells drawn beside the mean
 _POINTS = 120
 _SHARES = (1.0, 0.5, 0.1)  # of the window, from above
 _MICRO = 1e6
+_SPREADS = ("step_sigma", "step_spread", "asymmetry_spread", "upper_spread", "lower_spread")
+_MOST = 2**31 - 1  # pulses at once
 
 
 def draw_pulses(ax: Axes, device: Device, seed: int = 0) -> Axes:
     """Draw conductance over potentiating, then depressing pulses: a cell without noise or spread, and a few real ones."""
-    update, window = device.update, device.conductance
+    update = device.update
     if update is None:
         return _nothing(ax, "no pulsed update in the device file:\nwritten by write-verify")
     count = _pulses_to_full(device)
     each = max(1, count // _POINTS)
     rises = math.ceil(count / each)
     directions = [True] * rises + ([False] * rises if update.polarity == "both" else [])
-    cells = np.full((1, _TRACES), window.g_min_S)
-    given, none = np.full(cells.shape, each, np.int32), np.zeros(cells.shape, np.int32)
-    paths, own = [cells[0].copy()], stream_key(seed, "device figure", device.name)
-    for number, up in enumerate(directions):
-        drawn_now = stream_key(seed, "device figure", device.name, number)
-        pulse(cells, given if up else none, none if up else given, update, window, drawn_now, own)
-        paths.append(cells[0].copy())
+    paths = _paths(device, directions, each, _TRACES, seed)
     place = np.arange(len(paths)) * each
-    for trace in np.array(paths).T:
+    for trace in paths.T:
         ax.plot(place, trace * _MICRO, color=COLOURS[5], linewidth=0.7, alpha=0.8)
-    ax.plot(place, _mean_path(device, directions, each) * _MICRO, color=COLOURS[0], linewidth=1.6, label="without noise")
+    still = device.model_copy(update={"update": update.model_copy(update=dict.fromkeys(_SPREADS, 0.0))})
+    ax.plot(place, _paths(still, directions, each, 1, seed) * _MICRO, color=COLOURS[0], linewidth=1.6, label="without noise")
     ax.plot([], [], color=COLOURS[5], linewidth=0.7, label=f"{_TRACES} cells")
     ax.axvline(rises * each, color="0.6", linewidth=0.7, linestyle=":")
     ax.set_xlabel("pulses" + (" up, then down" if update.polarity == "both" else " up"))
@@ -65,19 +62,21 @@ def _pulses_to_full(device: Device) -> int:
     assert update is not None
     g = window.g_min_S + window.span_S * np.linspace(0.0, 0.95, 400)
     up, _ = mean_steps(update, g, window)
-    return max(1, math.ceil(float(np.trapezoid(1 / np.maximum(up, update.step_S / 20), g))))
+    return int(np.clip(np.ceil(np.trapezoid(1 / np.maximum(up, update.step_S / 20), g)), 1, _MOST))
 
 
-def _mean_path(device: Device, directions: list[bool], each: int) -> np.ndarray:
+def _paths(device: Device, directions: list[bool], each: int, cells: int, seed: int) -> np.ndarray:
+    # Conductances, shape (1 + directions, cells), of cells that start empty and get `each` pulses in each direction.
     update, window = device.update, device.conductance
     assert update is not None
-    g, path = window.g_min_S, [window.g_min_S]
-    for up in directions:
-        for _ in range(each):
-            rise, fall = (float(step) for step in mean_steps(update, np.array(g), window))
-            g = min(max(g + (rise if up else -fall), window.g_min_S), window.g_max_S)
-        path.append(g)
-    return np.array(path)
+    g = np.full((1, cells), window.g_min_S)
+    given, none = np.full(g.shape, each, np.int32), np.zeros(g.shape, np.int32)
+    paths, own = [g[0].copy()], stream_key(seed, "device figure", device.name)
+    for number, up in enumerate(directions):
+        key = stream_key(seed, "device figure", device.name, number)
+        pulse(g, given if up else none, none if up else given, update, window, key, own)
+        paths.append(g[0].copy())
+    return np.array(paths)
 
 
 def draw_errors(ax: Axes, device: Device) -> Axes:

@@ -38,6 +38,14 @@ def test_the_month_panel_ends_where_drift_ends():
     assert line.get_ydata()[-1] == pytest.approx(expected, rel=0.03)  # the median of 400 cells
 
 
+def test_a_billion_pulses_are_drawn_as_quickly_as_ten():
+    ecram = load_device("ecram_li_tang2018")
+    fine = ecram.model_copy(update={"update": ecram.update.model_copy(update={"step_S": 1e-15})})
+    *_, mean = (line for line in draw_pulses(axes(), fine).lines if line.get_label() == "without noise")
+    assert mean.get_xdata()[-1] > 1e9
+    assert mean.get_ydata().max() > 0.94
+
+
 def test_what_a_file_lacks_is_said():
     ideal = load_device("ideal")
     for draw in (draw_pulses, draw_errors, draw_month):
