@@ -6,8 +6,7 @@ its lines are: the count is the number of ones in `row AND column`, and those wh
 sign XOR column sign)`, are the pulses up, because the weight descends and goes up where the product is negative (Gokmen
 and Vlasov, Front. Neurosci. 10:333, 2016).  64 slots are counted at a time.
 
-A train is drawn as a comparison of random numbers with the probability, for all its slots at once, bit after bit from
-the most significant one, until every slot is decided: log2(slots) + 2 random words on average.
+Words lie line beside line, so that trains are drawn and counted for neighbouring lines in one instruction.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ from dbpsim.kernels.policy import kernel, parallel_kernel
 from dbpsim.kernels.random import bits
 
 LONGEST = 63  # slots of one train
-_ALL, _NONE, _B1 = np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(0), np.uint64(1)
-_LINES = 16  # a thread encodes at a time: a cache line of float32
-_FIXED_POINT = 32
+_NONE, _ALL, _S32, _LOW = np.uint64(0), np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(32), np.uint64(0xFFFFFFFF)
+_LINES = 64  # that a thread draws for at a time
+_CERTAIN = 4294967296.0  # 2^32: a probability in the units of half a random word
 
 
 @intrinsic
@@ -38,23 +37,12 @@ def ones(typing, word):
 
 
 @kernel
-def _train(probability, slots, key, counter):
-    # Bits 0..slots-1, each set with `probability`.
-    open_ = (_B1 << np.uint64(slots)) - _B1
-    if probability >= 1.0:
-        return open_
-    code = np.uint64(probability * 4294967296.0)
-    found = _NONE
-    for k in range(_FIXED_POINT):
-        if open_ == _NONE:
-            break
-        random = bits(key, counter * _FIXED_POINT + k)
-        if (code >> np.uint64(_FIXED_POINT - 1 - k)) & _B1:
-            found |= open_ & ~random
-            open_ &= random
-        else:
-            open_ &= ~random
-    return found
+def _draw(random, half, certain, sign, at, on, negative):
+    # One slot of every line: a half of its random word against its probability.
+    for line in range(on.shape[0]):
+        train = np.uint64(((random[line] >> half) & _LOW) < certain[line]) << at
+        on[line] |= train
+        negative[line] |= train & sign[line]
 
 
 @parallel_kernel
@@ -69,31 +57,25 @@ def encode(v, scale, first, key, on, negative):
     first : int64 array, shape (samples + 1,)
         Where each sample's slots begin; its train is first[s + 1] - first[s] long, at most `LONGEST`.
     key : uint64
-    on, negative : uint64 arrays, shape (lines, words), zero
+    on, negative : uint64 arrays, shape (words, lines), zero
         Set to the trains, and to those of negative numbers.
     """
     samples, lines = v.shape
     for block in prange((lines + _LINES - 1) // _LINES):
+        begin, end = block * _LINES, min(lines, (block + 1) * _LINES)
+        certain, sign, random = np.empty(_LINES, np.uint64), np.empty(_LINES, np.uint64), np.empty(_LINES, np.uint64)
         for s in range(samples):
-            slots, at = first[s + 1] - first[s], first[s]
-            word, shift = at >> 6, np.uint64(at & 63)
-            if slots == 0:
-                continue
-            for line in range(block * _LINES, min(lines, (block + 1) * _LINES)):
-                value = v[s, line]
-                if value == 0:
-                    continue
-                train = _train(abs(value) * scale[s], slots, key, s * lines + line)
-                if train == _NONE:
-                    continue
-                on[line, word] |= train << shift
-                spills = shift + np.uint64(slots) > np.uint64(64)
-                if spills:
-                    on[line, word + 1] |= train >> (np.uint64(64) - shift)
-                if value < 0:
-                    negative[line, word] |= train << shift
-                    if spills:
-                        negative[line, word + 1] |= train >> (np.uint64(64) - shift)
+            for line in range(begin, end):
+                value = np.float64(v[s, line])
+                certain[line - begin] = np.uint64(min(abs(value) * scale[s], 1.0) * _CERTAIN)
+                sign[line - begin] = _ALL if value < 0 else _NONE
+            for slot in range(first[s + 1] - first[s]):
+                if slot % 2 == 0:
+                    counter = (s * (LONGEST + 1) + slot) * lines + begin
+                    for line in range(end - begin):
+                        random[line] = bits(key, counter + line)
+                word, at = (first[s] + slot) >> 6, np.uint64((first[s] + slot) & 63)
+                _draw(random, _S32 if slot % 2 else _NONE, certain, sign, at, on[word, begin:end], negative[word, begin:end])
 
 
 @parallel_kernel
@@ -102,16 +84,16 @@ def count(row_on, row_negative, column_on, column_negative, ups, downs):
 
     Parameters
     ----------
-    row_on, row_negative : uint64 arrays, shape (rows, words)
+    row_on, row_negative : uint64 arrays, shape (words, rows)
     column_on, column_negative : uint64 arrays, shape (words, columns)
     ups, downs : int32 arrays, shape (rows, columns)
         Set to the coincidences of unlike and of like signs.
     """
-    columns = column_on.shape[1]
-    for i in prange(row_on.shape[0]):
+    words, columns = column_on.shape
+    for i in prange(row_on.shape[1]):
         all_, up = np.zeros(columns, np.uint64), np.zeros(columns, np.uint64)
-        for w in range(row_on.shape[1]):
-            word, sign = row_on[i, w], row_negative[i, w]
+        for w in range(words):
+            word, sign = row_on[w, i], row_negative[w, i]
             if word != _NONE:
                 for j in range(columns):
                     both = word & column_on[w, j]

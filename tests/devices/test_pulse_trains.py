@@ -18,9 +18,10 @@ def trains(v, scale, slots):
     """The bits of every line, unpacked: (on, negative), shape (lines, slots of all samples)."""
     first = np.concatenate([[0], np.cumsum(slots)])
     words = max(1, -(-int(first[-1]) // 64))
-    packed = np.zeros((2, v.shape[1], words), np.uint64)
+    packed = np.zeros((2, words, v.shape[1]), np.uint64)
     kernels.encode(v, scale, first, KEY, *packed)
-    return np.unpackbits(packed.view(np.uint8), axis=-1, bitorder="little")[..., : first[-1]].astype(bool), packed
+    lines = np.ascontiguousarray(packed.swapaxes(1, 2)).view(np.uint8)
+    return np.unpackbits(lines, axis=-1, bitorder="little")[..., : first[-1]].astype(bool), packed
 
 
 @pytest.mark.parametrize("probability", [1e-4, 0.03, 0.5, 0.9, 1.0])
@@ -46,7 +47,7 @@ def test_counts_are_those_of_the_bits(rows, columns, samples, longest, seed):
     (a_on, a_negative), packed_a = trains(a, np.full(samples, 0.5), slots)
     (d_on, d_negative), packed_d = trains(d, np.full(samples, 0.5), slots)
     ups, downs = np.empty((2, rows, columns), np.int32)
-    kernels.count(*packed_a, *(np.ascontiguousarray(p.T) for p in packed_d), ups, downs)
+    kernels.count(*packed_a, *packed_d, ups, downs)
     both = a_on[:, None] & d_on[None]
     unlike = a_negative[:, None] ^ d_negative[None]
     assert np.array_equal(ups, (both & unlike).sum(axis=2))
