@@ -85,9 +85,9 @@ def coincidences(
     first = np.concatenate([[0], np.cumsum(slots)])
     words = max(1, -(-int(first[-1]) // 64))
     rows, columns = a.shape[1], d.shape[1]
-    of_rows, of_columns = np.zeros((2, words, rows), np.uint64), np.zeros((2, words, columns), np.uint64)
-    kernels.encode(a, scale_a, first, np.uint64(bits(key, 0)), *of_rows)
-    kernels.encode(d, scale_d, first, np.uint64(bits(key, 1)), *of_columns)
+    (row_on, row_negative), (column_on, column_negative) = (np.zeros((2, words, lines), np.uint64) for lines in (rows, columns))
+    kernels.encode(a, scale_a, first, np.uint64(bits(key, 0)), row_on, row_negative)
+    kernels.encode(d, scale_d, first, np.uint64(bits(key, 1)), column_on, column_negative)
     ups, downs = np.empty((2, rows, columns), np.int32)
-    kernels.count(*of_rows, *of_columns, ups, downs)
+    kernels.count(row_on, row_negative, column_on, column_negative, ups, downs)
     return ups, downs, int(first[-1])

@@ -33,8 +33,9 @@ from dbpsim.kernels.policy import kernel, parallel_kernel
 from dbpsim.kernels.random import bits, normal, uniform
 
 _f = np.float32
-_ZERO, _HALF, _ONE, _TWO, _TINY, _FEW = _f(0), _f(0.5), _f(1), _f(2), _f(1e-12), _f(0.02)
-_NEAR = _f(4.0)  # standard deviations of its path within which a cell counts as near a bound
+_ZERO, _HALF, _ONE, _TWO, _TINY, _FAR = _f(0), _f(0.5), _f(1), _f(2), _f(1e-12), _f(1e12)
+_FEW, _SLIGHT = _f(0.02), _f(0.05)  # of n e: where differences of near numbers, and terms of second order, are left out
+_NEAR = _f(16.0)  # variances of its path within which a cell counts as near a bound
 _CORRECTION = 0.5826  # -zeta(1/2) / sqrt(2 pi)
 _TURN = 0.1
 
@@ -45,15 +46,12 @@ NUMBERS = 16
 
 
 @kernel
-def _cell_steps(c, cell, numbers):
-    # The steps up and down (in half windows) and the bounds (in half windows from the middle) of one cell.
-    step_up = numbers[STEP] * abs(_ONE + numbers[STEP_SPREAD] * cell[0, c])
-    skew = numbers[ASYMMETRY] + numbers[ASYMMETRY_SPREAD] * cell[1, c]
-    high = _ONE + numbers[UPPER_SPREAD] * cell[2, c]
-    low = max(-_ONE + numbers[LOWER_SPREAD] * cell[3, c], numbers[LOWEST])
+def _own(step, asymmetry, high, low, least):
+    # The steps up and down (half windows) and the bounds (half windows from the middle) of one cell.
+    low = max(low, least)
     if low > high:
         low = high = _HALF * (low + high)
-    return step_up * max(_ONE + skew, _ZERO), step_up * max(_ONE - skew, _ZERO), low, high
+    return step * max(_ONE + asymmetry, _ZERO), step * max(_ONE - asymmetry, _ZERO), low, high
 
 
 @kernel
@@ -69,9 +67,8 @@ def _look_up(table, row, x):
     sections = table.shape[1] - 1
     t = (min(max(x, -1.0), 1.0) + 1.0) * 0.5 * sections
     k = min(int(t), sections - 1)
-    slope = (table[row, k + 1] - table[row, k]) * (0.5 * sections)
-    value = table[row, k] + (table[row, k + 1] - table[row, k]) * (t - k)
-    return value, slope
+    rise = table[row, k + 1] - table[row, k]
+    return table[row, k] + rise * (t - k), rise * 0.5 * sections
 
 
 @kernel
@@ -88,12 +85,11 @@ def _factors(table, numbers, x, low, high):
 
 
 @kernel
-def _walk(x, ups, downs, c, cell, numbers, table, key, counter):
+def _walk(x, ups, downs, step_up, step_down, low, high, numbers, table, key, counter):
     """Return state `x` (half windows from the middle) after its pulses, cut at the cell's bounds on the way."""
-    step_up, step_down, low, high = _cell_steps(c, cell, numbers)
     least, most = min(np.float64(low), x), max(np.float64(high), x)  # where programming left it outside, it goes no further
     sigma, fixed = np.float64(numbers[SIGMA]), numbers[FIXED] > 0
-    key = np.uint64(bits(key, counter))
+    key = np.uint64(bits(np.uint64(key), counter))
     drawn = 0
     while ups + downs > 0:
         n = ups + downs
@@ -163,18 +159,21 @@ def _walk(x, ups, downs, c, cell, numbers, table, key, counter):
 
 
 @kernel
-def _closed_form(x, ups, downs, c, cell, numbers, z):
-    """Return (where state `x` ends, whether it may meet a bound on the way), by the closed form above."""
-    step_up, step_down, low, high = _cell_steps(c, cell, numbers)
-    least, most = min(low, x), max(high, x)
-    sigma, fixed, own = numbers[SIGMA], numbers[FIXED] > 0, numbers[OWN_BOUNDS]
-    pulses = ups + downs
-    n = np.float32(pulses)
+def _closed_form(x, ups, downs, step_up, step_down, least, most, up, up_slope, down, down_slope, move, walls, sigma, fixed, z):
+    """Return (where state `x` ends, whether it has to be walked there), by the closed form above.
+
+    `move` is how far the factors may be taken for affine; `walls` says whether a walk can get to the bounds.  Numbers only:
+    an array as an argument costs more than the arithmetic here.
+    """
+    b_up, b_down = step_up * max(up, _ZERO), -step_down * max(down, _ZERO)
+    if ups + downs == 1:  # one pulse cannot turn back
+        mean = b_up if ups else b_down
+        spread = (step_up if ups else step_down) if fixed else mean
+        return min(max(x + mean + sigma * spread * z, least), most), False
+    n = np.float32(ups + downs)
     share = np.float32(ups) / n
     rest = _ONE - share
-    b_up = step_up * max(numbers[UP_0] + own * (high - _ONE) + numbers[UP_1] * x, _ZERO)
-    b_down = -step_down * max(numbers[DOWN_0] - own * (low + _ONE) + numbers[DOWN_1] * x, _ZERO)
-    s_up, s_down = step_up * numbers[UP_1], -step_down * numbers[DOWN_1]
+    s_up, s_down = step_up * up_slope, -step_down * down_slope
     e, b = share * s_up + rest * s_down, share * b_up + rest * b_down
     square = sigma * sigma
     q0 = square * (share * b_up * b_up + rest * b_down * b_down)
@@ -182,23 +181,30 @@ def _closed_form(x, ups, downs, c, cell, numbers, z):
     q2 = square * (share * s_up * s_up + rest * s_down * s_down)
     if fixed:
         q0, q1, q2 = square * (share * step_up * step_up + rest * step_down * step_down), _ZERO, _ZERO
-    # The path wanders more than its end, since directions alternate; a step that pulls back bounds it.
+    # The path wanders more than its end, since directions alternate.
     path = share * rest * (b_up - b_down) * (b_up - b_down) + q0
-    wander = _NEAR * np.sqrt(min(n, _HALF / max(abs(e), _TINY)) * path)
-    mean, variance = n * b, n * q0
-    if pulses > 1 and (s_up != 0 or s_down != 0):
-        mean, variance, grown = _repeated(pulses, e, b, q0, q1, q2)
+    if n * abs(b) > _HALF * move or n * path > _HALF * _HALF * move * move:
+        return x, True
+    if n * abs(e) < _SLIGHT * sigma:  # to first order in n e: the rest, also of the order's chance, is below 1 %
+        mean = n * b * (_ONE + _HALF * (n - _ONE) * e)
+        variance = n * (q0 * (_ONE + (n - _ONE) * e) + _HALF * (n - _ONE) * b * q1)
+        mean -= _HALF * share * rest * n * (s_up - s_down) * (b_up - b_down)
+    else:
+        mean, variance, grown = _repeated(ups + downs, e, b, q0, q1, q2)
         if ups * downs > 0 and abs(e) > _TINY:
             first, second = grown / e, grown * (_TWO + grown) / (e * (_TWO + e))
             pairs = (n * (grown - e) / (_ONE + e) + n - grown / e) / e if abs(n * e) > _FEW else _HALF * n * (n - _ONE)
             mean -= share * rest / (n - _ONE) * pairs * (s_up - s_down) * (b_up - b_down)
             gap = b_up - b_down + (s_up - s_down) * mean
             variance += share * rest * n / (n - _ONE) * gap * gap * max(second - first * first / n, _ZERO)
-    end = mean + np.sqrt(variance) * z
-    if pulses == 1 or (own > 0 and not fixed and numbers[STEP] * (_ONE + _NEAR * sigma) < _HALF):
-        # One pulse cannot turn back; where the step and its noise vanish at the bound no walk gets there.
-        return min(max(x + end, least), most), False
-    return x + end, (max(mean, end, _ZERO) + wander > most - x) | (min(mean, end, _ZERO) - wander < least - x)
+    # Whether it has to be walked may not depend on z, or the draws that stay would be a selection.
+    if walls:
+        # Over 4 standard deviations of the path, n of them or as many as the pull of the step lets live: 1 / 2e.
+        room = min(most - x - max(mean, _ZERO), min(mean, _ZERO) + x - least)
+        square = room * room
+        if room <= _ZERO or (square < _NEAR * n * path and _TWO * abs(e) * square < _NEAR * path):
+            return x, True
+    return min(max(x + mean + np.sqrt(max(variance, _ZERO)) * z, least), most), False
 
 
 @kernel
@@ -222,7 +228,7 @@ def _repeated(pulses, e, b, q0, q1, q2):
 
 
 @kernel
-def _pulse_row(g, ups, downs, row, numbers, table, pulse_key, device_key, cell, z):
+def _pulse_row(g, ups, downs, row, numbers, table, pulse_key, device_key, cell, z, walked):
     """Pulse one row of cells in place; return (cells that got any, pulses)."""
     columns = g.shape[0]
     cells, pulses = 0, 0
@@ -231,23 +237,51 @@ def _pulse_row(g, ups, downs, row, numbers, table, pulse_key, device_key, cell, 
         pulses += ups[c] + downs[c]
     if pulses == 0:
         return 0, 0
-    even, affine = columns + columns % 2, table.shape[1] == 0
+    even = columns + columns % 2
     for k in range(4):
         if numbers[STEP_SPREAD + k] > 0:
             fill_normals(device_key, (row * 4 + k) * (even // 2), cell[k, :even])
-    if affine:
-        fill_normals(pulse_key, row * (even // 2), z[:even])
+    fill_normals(pulse_key, row * (even // 2), z[:even])
+    step, sigma, fixed, asymmetry = numbers[STEP], numbers[SIGMA], numbers[FIXED] > 0, numbers[ASYMMETRY]
+    step_spread, asymmetry_spread = numbers[STEP_SPREAD], numbers[ASYMMETRY_SPREAD]
+    upper_spread, lower_spread, lowest, own = numbers[UPPER_SPREAD], numbers[LOWER_SPREAD], numbers[LOWEST], numbers[OWN_BOUNDS]
+    up_0, up_slope, down_0, down_slope = numbers[UP_0], numbers[UP_1], numbers[DOWN_0], numbers[DOWN_1]
     middle, half = numbers[MIDDLE], numbers[HALF_WINDOW]
-    walk_key = bits(pulse_key, -1 - row)
+    per_half, move, sections = _ONE / half, _FAR, table.shape[1] - 1
+    # Where the step and its noise vanish at the bound, no walk gets there.
+    walls = own == 0 or fixed or step * (_ONE + _TWO * _TWO * sigma) > _HALF
     for c in range(columns):
         if ups[c] + downs[c] > 0:
-            x = np.float32((g[c] - middle) / half)
-            end, near = x, True
-            if affine:
-                end, near = _closed_form(x, ups[c], downs[c], c, cell, numbers, z[c])
-            if near:
-                end = np.float32(_walk(np.float64(x), ups[c], downs[c], c, cell, numbers, table, walk_key, c))
-            g[c] += half * (end - x)
+            x = np.float32(g[c] - middle) * per_half
+            step_up, step_down, low, high = _own(
+                step * abs(_ONE + step_spread * cell[0, c]), asymmetry + asymmetry_spread * cell[1, c],
+                _ONE + upper_spread * cell[2, c], -_ONE + lower_spread * cell[3, c], lowest,
+            )  # fmt: skip
+            if sections > 0:
+                t = (min(max(x, -_ONE), _ONE) + _ONE) * _HALF * np.float32(sections)
+                k = min(np.int64(t), sections - 1)
+                t -= np.float32(k)
+                up, down = np.float32(table[0, k]), np.float32(table[1, k])
+                up_slope, down_slope = np.float32(table[0, k + 1]) - up, np.float32(table[1, k + 1]) - down
+                up, down = up + t * up_slope, down + t * down_slope
+                up_slope, down_slope = up_slope * _HALF * np.float32(sections), down_slope * _HALF * np.float32(sections)
+                move = np.float32(table[2, k])
+            else:
+                up, down = up_0 + own * (high - _ONE) + up_slope * x, down_0 - own * (low + _ONE) + down_slope * x
+            end, walked[c] = _closed_form(
+                x, ups[c], downs[c], step_up, step_down, min(low, x), max(high, x), up, up_slope, down, down_slope,
+                move, walls, sigma, fixed, z[c],
+            )  # fmt: skip
+            if walked[c]:  # later: a call in this loop costs more than all of it
+                cell[0, c], cell[1, c], cell[2, c], cell[3, c] = step_up, step_down, low, high
+            else:
+                g[c] += half * (end - x)
+    walk_key = np.uint64(bits(pulse_key, -1 - row))
+    for c in range(columns):
+        if walked[c]:
+            x = np.float64(np.float32(g[c] - middle) * per_half)
+            steps = cell[0, c], cell[1, c], cell[2, c], cell[3, c]
+            g[c] += half * (_walk(x, ups[c], downs[c], *steps, numbers, table, walk_key, c) - x)
     return cells, pulses
 
 
@@ -274,5 +308,7 @@ def pulse_counts(g, ups, downs, numbers, table, pulse_key, device_key, first_row
     columns = g.shape[1]
     for row in prange(g.shape[0]):
         cell = np.zeros((4, columns + 1), np.float32)
-        z = np.empty(columns + 1, np.float32)
-        done[row] = _pulse_row(g[row], ups[row], downs[row], first_row + row, numbers, table, pulse_key, device_key, cell, z)
+        z, walked = np.empty(columns + 1, np.float32), np.zeros(columns, np.bool_)
+        done[row] = _pulse_row(
+            g[row], ups[row], downs[row], first_row + row, numbers, table, pulse_key, device_key, cell, z, walked
+        )
