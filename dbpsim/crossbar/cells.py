@@ -1,45 +1,67 @@
 """The cells of one matrix: what they hold, and what is done to them.
 
-A weight is a pair of cells (`dbpsim.crossbar.mapping`).  They are programmed as a whole, or pulsed where the
-controller believes they have to change, or in place (`dbpsim.crossbar.writes`), as the update scheme says; what
-reads make of them is a matter of `dbpsim.crossbar.tiles`.
+Cells stand for weights as `dbpsim.crossbar.mapping` says.  They are programmed as a whole, row of tiles after row of
+tiles, or pulsed where the controller believes they have to change, or in place (`dbpsim.crossbar.writes`), as the update
+scheme says; they age; some are faulty.  What reads make of them is a matter of `dbpsim.crossbar.views`.
 
 The controller knows its own pulses, not the cells: `believed` is what G+ - G- would be had each pulse moved its
 cell by exactly a step, and the next write starts from there.
+
+Ageing starts from the conductances as written, `fresh`, whatever number of waits there were: two waits are one long one.
+A pulse moves a cell and lets it age on; only programming all cells sets the clock back (a choice).
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from dbpsim.crossbar.activity import Counts
 from dbpsim.crossbar.hardware import Hardware
-from dbpsim.crossbar.mapping import differential, pair, weight_limit
+from dbpsim.crossbar.mapping import (
+    blocks,
+    differential,
+    limits_of_rows,
+    pair,
+    reference_S,
+    slice_factor,
+    sliced,
+    weight_limits,
+)
 from dbpsim.crossbar.writes import InPlace, PulsedPairs, pairs, zero_of
+from dbpsim.devices.drift import drift_exponent, drifted
+from dbpsim.devices.faults import faulty_cells, pin
 from dbpsim.devices.programming import written
+from dbpsim.devices.retention import retained
 from dbpsim.devices.schema import Device
+from dbpsim.devices.temperature import at_temperature
 from dbpsim.devices.update import pulse, whole_pulses
 from dbpsim.devices.update_laws import Update
+from dbpsim.devices.window import windows
+from dbpsim.kernels.cell_random import CellRandom
 from dbpsim.kernels.random import stream, stream_key
 
+_SECTIONS = ("levels", "spread", "read_noise", "random_telegraph", "drift", "retention", "faults")  # effects called so too
 
-def without_switched_off(hardware: Hardware) -> Device:
-    """Return the device of `hardware` without the effects that its [effects] switch off."""
-    off: dict[str, object] = {}
+
+def as_used(hardware: Hardware) -> Device:
+    """Return the device of `hardware` at its temperature, without the effects that its [effects] switch off."""
     device, effects = hardware.device, hardware.effects
+    if hardware.temperature_K is not None:
+        device = at_temperature(device, hardware.temperature_K)
+    off: dict[str, object] = {name: None for name in _SECTIONS if not getattr(effects, name)}
     if not effects.programming_error or hardware.update.mode == "ideal":
         exact = {"coefficients_S": (0.0,), "plateau_S": None, "knee_S": None}  # as many pulses, and no error
         off["programming"] = None if device.programming is None else device.programming.model_copy(update=exact)
         off["write_verify"] = None
-    if not effects.read_noise:
-        off["read_noise"] = None
     if not effects.update_noise and device.update is not None:
         off["update"] = device.update.model_copy(update={"step_sigma": 0.0})
     return device.model_copy(update=off)
 
 
 class Cells:
-    """The pairs of cells that hold a matrix, inputs along rows.
+    """The cells that hold a matrix, or one slice of it, inputs along rows.
 
     Parameters
     ----------
@@ -49,30 +71,46 @@ class Cells:
     name : str
         Names the random streams, with `seed`.
     seed : int
+    part : int
+        Which slice of the weights these cells hold ("bit_sliced").
 
     Attributes
     ----------
     g_plus, g_minus : arrays, shape (rows, columns)
-        Conductances (S).
-    w_max : float
-        The weight that fills the window.
+        Conductances (S); `g_minus` of an offset column is a view of one number.
+    w_max : array
+        The weight that fills the window, as `mapping.weight_limits` gives it.
     believed : array, shape (rows, columns), or None
         G+ - G- (S) as the controller believes it; None where every write programs all cells.
     writes : int
         How many writes there were; numbers their random streams.
     written : Counts
+    clipped : int
+        Weights of the last write that the window could not hold.
+    age_s : float
+        Time since all cells were programmed.
+    epoch : int
+        Times that all cells were programmed or aged: numbers the draws of slow noise.
     in_place : InPlace or None
         How pulses meet in these cells, where the update scheme works in place.
     transferred : Counts
         Reads of its second array.
     """
 
-    def __init__(self, matrix: np.ndarray, hardware: Hardware, name: str, seed: int) -> None:
-        self.hardware, self.name, self.seed = hardware, name, seed
-        self.device = without_switched_off(hardware)
-        self.writes = 0
+    def __init__(self, matrix: np.ndarray, hardware: Hardware, name: str, seed: int, part: int = 0) -> None:
+        self.hardware, self.name, self.seed, self.part = hardware, name, seed, part
+        self.device = as_used(hardware)
+        self.writes = self.clipped = self.epoch = 0
+        self.age_s = 0.0
+        self.fresh: list[np.ndarray] | None = None
         self.written = self.transferred = Counts()
         self.in_place: InPlace | None = None
+        self.g_plus = np.empty(matrix.shape, matrix.dtype)
+        if hardware.mapping.scheme == "offset_column":
+            self.g_minus = np.broadcast_to(matrix.dtype.type(reference_S(self.device.conductance)), matrix.shape)
+        else:
+            self.g_minus = np.empty_like(self.g_plus)
+        self._faulty = self._draw_faults()
         self._program(matrix)
 
     @property
@@ -80,11 +118,21 @@ class Cells:
         """(rows, columns)."""
         return self.g_plus.shape[0], self.g_plus.shape[1]
 
+    @property
+    def sides(self) -> list[tuple[str, np.ndarray]]:
+        """The arrays of cells, with their names: two of a pair, one of an offset column."""
+        one = self.hardware.mapping.scheme == "offset_column"
+        return [("plus", self.g_plus)] if one else [("plus", self.g_plus), ("minus", self.g_minus)]
+
+    def random(self, purpose: str, side: str, at: np.ndarray, number: int = 0) -> Any:
+        """Return the random numbers for `purpose` of the cells at the flat indices `at` (in place of a NumPy generator)."""
+        return CellRandom(stream_key(self.seed, self.name, purpose, number, side), at)
+
     def line_conductance(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the summed conductance (S) of each row's and of each column's cells, float64."""
-        rows, columns = (
-            self.g_plus.sum(axis, dtype=np.float64) + self.g_minus.sum(axis, dtype=np.float64) for axis in (1, 0)
-        )
+        """Return the summed conductance (S) of each row's and of each column's cells, float64; a reference counts for its row."""
+        rows, columns = (sum(g.sum(axis, dtype=np.float64) for _, g in self.sides) for axis in (1, 0))
+        if len(self.sides) == 1:
+            rows += reference_S(self.device.conductance) * len(blocks(self.shape[1], self.hardware.tile.columns))
         return rows, columns
 
     def write(self, matrix: np.ndarray) -> np.ndarray | None:
@@ -100,7 +148,34 @@ class Cells:
         if self.in_place is not None or update is None or mode == "ideal":
             self._program(matrix)
             return None
-        return self._verify(matrix) if mode == "write_verify" else self._pulse(matrix, update)
+        before = self._before()
+        changed = self._verify(matrix) if mode == "write_verify" else self._pulse(matrix, update)
+        self._settle(before, changed)
+        return changed
+
+    def wait(self, seconds: float) -> None:
+        """Age the cells: retention and drift, from the conductances as written; slow noise is drawn anew."""
+        self.age_s += seconds
+        self.epoch += 1
+        if self.device.drift is None and self.device.retention is None:
+            return
+        if self.fresh is None:
+            self.fresh = [g.copy() for _, g in self.sides]
+        for (side, held), fresh in zip(self.sides, self.fresh, strict=True):
+            for cut in blocks(len(held), self.hardware.tile.rows):
+                held[cut] = self._aged(fresh[cut], side, cut)
+        self._pin()
+
+    def _aged(self, fresh: np.ndarray, side: str, cut: slice) -> np.ndarray:
+        at, device = self._numbers(cut), self.device
+        z = self.random("retention", side, at).standard_normal(fresh.shape) if device.retention is not None else fresh
+        g = retained(fresh, z, self.age_s, device)
+        if device.drift is None:
+            return g
+        return drifted(g, drift_exponent(fresh, device, self.random("drift", side, at)), self.age_s, device)
+
+    def _numbers(self, cut: slice) -> np.ndarray:
+        return np.arange(cut.start * self.shape[1], cut.stop * self.shape[1])
 
     def descend(self, a: np.ndarray, d: np.ndarray, rate: float) -> None:
         """Make the step W <- W - rate sum_s a_s d_s^T in place, by pulses that meet in the array.
@@ -111,79 +186,146 @@ class Cells:
         rate : float
         """
         assert self.in_place is not None
+        before = self._before()
         took = self.in_place.descend(a, d, rate)
         written = Counts(cells=took.cells, pulses=took.pulses, slots=took.slots)
         self.written += written
         self.transferred += took - written
+        self._settle(before, None)
+
+    def _before(self) -> list[np.ndarray] | None:
+        return None if self.fresh is None else [g.copy() for _, g in self.sides]
+
+    def _settle(self, before: list[np.ndarray] | None, at: np.ndarray | None) -> None:
+        # What no pulse changes: cells stay in windows of their own, faulty ones stay as they are, all age on.
+        if self.device.spread is not None and at is not None:
+            for side, g in self.sides:
+                low, high = windows(at.shape, self.device, self.random("window", side, at))
+                g.ravel()[at] = np.clip(g.ravel()[at], low, high)
+        self._pin()
+        if before is not None and self.fresh is not None:
+            for fresh, old, (_, now) in zip(self.fresh, before, self.sides, strict=True):
+                fresh += now - old
+
+    def _draw_faults(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        # Cells of one tile share its word lines; each side of a pair has bit lines of its own.
+        if self.device.faults is None:
+            return []
+        found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in self.sides]
+        (rows, columns), tile = self.shape, self.hardware.tile
+        random = stream(self.seed, self.name, "faults")
+        for down in blocks(rows, tile.rows):
+            for across in blocks(columns, tile.columns):
+                width = across.stop - across.start
+                at, shown = faulty_cells((down.stop - down.start, width * len(found)), self.device, random)
+                row, line = np.divmod(at, width * len(found))
+                for side, cells in enumerate(found):
+                    mine = line // width == side
+                    cells.append(((row[mine] + down.start) * columns + line[mine] % width + across.start, shown[mine]))
+        return [tuple(np.concatenate(parts) for parts in zip(*cells, strict=True)) for cells in found]  # type: ignore[misc]
+
+    def _pin(self) -> None:
+        for (_, g), (at, shown) in zip(self.sides, self._faulty, strict=False):
+            pin(g, at, shown)
+
+    def _wanted(self, matrix: np.ndarray, cut: slice) -> np.ndarray:
+        """Return G+ - G- (S) for the rows in `cut`, of this slice, and count what the window cannot hold."""
+        mapping, tile = self.hardware.mapping, self.hardware.tile
+        limits = limits_of_rows(self.w_max, cut.start, self.shape[1], tile)
+        part = matrix[cut]
+        if self.part == 0:
+            self.clipped += int(np.count_nonzero(np.abs(part) > limits * (1 + 1e-6)))
+        part = sliced(part, limits / slice_factor(mapping) ** self.part, self.part, mapping)
+        return differential(part, limits, self.device.conductance)
+
+    def _all_wanted(self, matrix: np.ndarray) -> np.ndarray:
+        out, self.clipped = np.empty_like(self.g_plus), 0
+        for cut in blocks(len(matrix), self.hardware.tile.rows):
+            out[cut] = self._wanted(matrix, cut)
+        return out
+
+    def _bring(
+        self, at: np.ndarray | slice, targets: tuple[np.ndarray, np.ndarray], purpose: str, *, erased: bool = True
+    ) -> list[np.ndarray | float]:
+        """Program the cells `at` (flat indices, or rows) to `targets` (S); return the pulses of each side."""
+        given: list[np.ndarray | float] = []
+        row = at.start if isinstance(at, slice) else 0
+        for (side, held), target in zip(self.sides, targets, strict=False):
+            goal, view = np.asarray(target, held.dtype), held if isinstance(at, slice) else held.ravel()
+            if self.device.spread is not None:
+                cells = self._numbers(at) if isinstance(at, slice) else at
+                low, high = windows(goal.shape, self.device, self.random("window", side, cells))
+                goal = np.clip(goal, low, high).astype(goal.dtype, copy=False)
+            random = stream(self.seed, self.name, purpose, self.writes, side, row)
+            view[at], pulses = written(goal, self.device, random, None if erased else view[at])
+            given.append(pulses)
+        return given
 
     def _program(self, matrix: np.ndarray) -> None:
-        random = stream(self.seed, self.name, "program", self.writes)
-        window, scheme = self.device.conductance, self.hardware.update
-        self.w_max = weight_limit(matrix, self.hardware)
+        window, scheme, mapping = self.device.conductance, self.hardware.update, self.hardware.mapping
+        self.w_max = weight_limits(matrix, self.hardware) * slice_factor(mapping) ** self.part
+        zero = zero_of(self.device) if scheme.in_place else None
+        if zero is not None:
+            self.w_max = self.w_max * (window.span_S / zero.reach_S)
+        pulsed = self.device.update is not None and scheme.mode in ("mixed_precision", "write_verify")
+        self.believed = np.empty_like(self.g_plus) if pulsed else None
+        self.clipped, pulses, slots = 0, 0.0, 0
+        for cut in blocks(len(matrix), self.hardware.tile.rows):
+            wanted = self._wanted(matrix, cut)
+            targets = pair(wanted, window, mapping.scheme) if zero is None else pairs(wanted, self.device, zero)
+            given = self._bring(cut, targets, "program")
+            pulses += sum(float(np.mean(each)) for each in given) * wanted.size
+            slots = max(slots, self._programming_slots(cut, given))
+            if self.believed is not None:
+                self.believed[cut] = wanted
+        self.age_s, self.fresh, self.epoch = 0.0, None, self.epoch + 1
+        self._pin()
+        self.written += Counts(cells=len(self.sides) * matrix.size, pulses=round(pulses), slots=slots)
         if scheme.in_place:
-            zero = zero_of(self.device)
-            self.w_max *= window.span_S / zero.reach_S
-            wanted = differential(matrix, self.w_max, window)
-            targets = pairs(wanted, self.device, zero)
-        else:
-            wanted = differential(matrix, self.w_max, window)
-            targets = pair(wanted, window)
-        (plus, up), (minus, down) = (written(np.asarray(g, matrix.dtype), self.device, random) for g in targets)
-        self.g_plus, self.g_minus = plus, minus
-        self._count_programming(None, up, down)
-        self.believed = None if self.device.update is None or scheme.in_place else wanted
-        if scheme.in_place:
-            held = PulsedPairs(plus, minus, self.device, self.seed, self.name)
-            self.in_place = InPlace(scheme, held, self.w_max / window.span_S, self.in_place)
+            held_pairs = PulsedPairs(self.g_plus, self.g_minus, self.device, self.seed, self.name)
+            self.in_place = InPlace(scheme, held_pairs, self.w_max.item() / window.span_S, self.in_place)
 
-    def _count_programming(self, at: np.ndarray | None, up: np.ndarray | float, down: np.ndarray | float) -> None:
-        # Pulses for both cells of the pairs at flat index `at`, or of all; one number where every cell takes as many.
-        pairs_written = self.g_plus.size if at is None else at.size
-        each = np.maximum(up, down)  # both cells of a pair at once
-        if np.ndim(each) or at is not None:
-            at = np.arange(pairs_written) if at is None else at
-            slots = self._slots(at, np.broadcast_to(np.ravel(each), at.shape))
-        else:
-            slots = round(min(self.hardware.tile.rows, len(self.g_plus)) * float(each))
-        pulses = round(float(np.mean(up) + np.mean(down)) * pairs_written)
-        self.written += Counts(cells=2 * pairs_written, pulses=pulses, slots=slots)
+    def _programming_slots(self, at: np.ndarray | slice, given: list[np.ndarray | float]) -> int:
+        each = np.max(np.broadcast_arrays(*given), axis=0)  # both cells of a pair at once
+        if isinstance(at, slice) and not each.ndim:
+            return round((at.stop - at.start) * float(each))
+        cells = self._numbers(at) if isinstance(at, slice) else at
+        return self._slots(cells, np.broadcast_to(each.ravel(), cells.shape))
 
     def _verify(self, matrix: np.ndarray) -> np.ndarray:
         # Cells whose target has changed are programmed anew.
         assert self.believed is not None
-        window = self.device.conductance
-        wanted = differential(matrix, self.w_max, window)
+        wanted = self._all_wanted(matrix)
         at = np.flatnonzero(wanted != self.believed)
         if at.size:
-            random = stream(self.seed, self.name, "program", self.writes)
-            given = []
-            for held, target in zip((self.g_plus, self.g_minus), pair(wanted.ravel()[at], window), strict=True):
-                flat = held.ravel()
-                flat[at], pulses = written(np.asarray(target, held.dtype), self.device, random, start=flat[at])
-                given.append(pulses)
+            targets = pair(wanted.ravel()[at], self.device.conductance, self.hardware.mapping.scheme)
+            given = self._bring(at, targets, "program", erased=False)
             self.believed = wanted
-            self._count_programming(at, *given)
+            pulses = round(sum(float(np.mean(each)) for each in given) * at.size)
+            slots = self._programming_slots(at, given)
+            self.written += Counts(cells=len(given) * at.size, pulses=pulses, slots=slots)
         return at
 
     def _pulse(self, matrix: np.ndarray, update: Update) -> np.ndarray:
         assert self.believed is not None
         old, window = self.believed, self.device.conductance
-        step = old.dtype.type(update.step_S)
-        wanted = differential(matrix, self.w_max, window)
-        n = whole_pulses(wanted - old, update)
+        one = len(self.sides) == 1  # a step of an offset column's only cell counts twice: see `mapping`
+        step = old.dtype.type(update.step_S * (2 if one else 1))
+        wanted = self._all_wanted(matrix)
+        n = whole_pulses((wanted - old) / old.dtype.type(2 if one else 1), update)
         at = np.flatnonzero(n)
         if not at.size:
             return at
         new = (old + n * step).astype(old.dtype)
-        plus, minus = np.maximum(n, 0), np.maximum(-n, 0)
-        if update.polarity == "both":  # one cell of a pair rests: where the sign changes the other goes to rest first
+        plus, minus = (n, np.zeros_like(n)) if one else (np.maximum(n, 0), np.maximum(-n, 0))
+        if update.polarity == "both" and not one:  # one cell of a pair rests: where the sign changes the other goes to rest first
             crosses = (n != 0) & (old * wanted < 0)
             new = np.where(crosses, whole_pulses(wanted, update) * step, new)
             begin, end = (np.where(crosses, np.sign(x) * np.ceil(np.abs(x) / step * (1 - 1e-6)), x / step) for x in (old, new))
             plus = np.rint(np.maximum(end, 0) - np.maximum(begin, 0))
             minus = np.rint(np.maximum(-end, 0) - np.maximum(-begin, 0))
         self.believed = new
-        for side, held, pulses in (("plus", self.g_plus, plus), ("minus", self.g_minus, minus)):
+        for (side, held), pulses in zip(self.sides, (plus, minus), strict=False):
             key = stream_key(self.seed, self.name, "pulse", self.writes, side)
             devices = stream_key(self.seed, self.name, f"devices, {side}")
             pulse(held, np.maximum(pulses, 0), np.maximum(-pulses, 0), update, window, key, devices)
@@ -197,14 +339,13 @@ class Cells:
     def _refresh(self, at: np.ndarray) -> np.ndarray:
         # One-sided cells fill up; a pulsed pair with a full cell is erased and programmed anew, in place.
         assert self.believed is not None
-        window, random = self.device.conductance, stream(self.seed, self.name, "refresh", self.writes)
-        plus, minus = self.g_plus.ravel(), self.g_minus.ravel()
+        window, plus, minus = self.device.conductance, self.g_plus.ravel(), self.g_minus.ravel()
         full = np.maximum(plus[at], minus[at]) >= window.g_max_S * (1 - 1e-6)  # float32 may miss the bound by rounding
-        given = np.zeros(at.size)
-        for held, target in zip((plus, minus), pair(self.believed.ravel()[at[full]], window), strict=True):
-            held[at[full]], pulses = written(np.asarray(target, held.dtype), self.device, random)
-            given[full] += pulses
-        return given
+        anew = at[full]
+        pulses = np.zeros(at.size)
+        for each in self._bring(anew, pair(self.believed.ravel()[anew], window), "refresh"):
+            pulses[full] += each
+        return pulses
 
     def _slots(self, at: np.ndarray, given: np.ndarray) -> int:
         # Rows of a tile one after another, the cells of a row and all tiles together.
@@ -217,9 +358,9 @@ class Cells:
     def state(self) -> dict[str, np.ndarray]:
         """Return everything that writes depend on and change, as arrays (not copies)."""
         state = {
-            "g_plus": self.g_plus,
-            "g_minus": self.g_minus,
-            "w_max": np.array(self.w_max),
+            **{f"g_{side}": g for side, g in self.sides},
+            "w_max": self.w_max,
+            "age": np.array([self.age_s, self.epoch, self.clipped], np.float64),
             "writes": np.array(self.writes, np.int64),
             "written": self.written.as_array(),
             "transferred": self.transferred.as_array(),
@@ -228,6 +369,8 @@ class Cells:
             state |= self.in_place.state()
         if self.believed is not None:
             state["believed"] = self.believed
+        for number, fresh in enumerate(self.fresh or []):
+            state[f"fresh_{number}"] = fresh
         return state
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
@@ -238,16 +381,19 @@ class Cells:
         ValueError
             If the arrays are not those of this matrix on this hardware.
         """
-        wanted = set(self.state())
+        wanted = {key for key in self.state() if not key.startswith("fresh_")}
         if not wanted <= set(state):
             raise ValueError(f"{self.name}: chip state lacks {', '.join(sorted(wanted - set(state)))}")
-        for key in ("g_plus", "g_minus", *(["believed"] if self.believed is not None else [])):
+        for key in (*(f"g_{side}" for side, _ in self.sides), *(["believed"] if self.believed is not None else [])):
             if state[key].shape != self.shape:
                 raise ValueError(f"{self.name}: chip state {key}: found shape {state[key].shape}; accepted: {self.shape}")
             getattr(self, key)[...] = state[key]
-        self.w_max = float(state["w_max"])
+        self.w_max = np.array(state["w_max"], np.float64)
+        self.age_s, self.epoch, self.clipped = float(state["age"][0]), int(state["age"][1]), int(state["age"][2])
+        kept = [np.array(state[key], self.g_plus.dtype) for key in ("fresh_0", "fresh_1") if key in state]
+        self.fresh = kept or None
         self.writes = int(state["writes"])
         self.written, self.transferred = (Counts.from_array(state[key]) for key in ("written", "transferred"))
         if self.in_place is not None:
-            self.in_place.scale = self.w_max / self.device.conductance.span_S
+            self.in_place.scale = self.w_max.item() / self.device.conductance.span_S
             self.in_place.load_state(state)

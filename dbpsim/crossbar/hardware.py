@@ -39,9 +39,15 @@ class Tile(Section):
 
 
 class Read(Section):
-    """Voltage of a full-scale input."""
+    """Voltage of a full-scale input, and which reads share their noise.
+
+    ``slow_noise = "fresh"`` draws all noise anew for each read: forward, transposed and every clock see noise of their own.
+    ``"frozen"`` draws what is slower than a clock period once a programming or a wait: all reads share that part, and only
+    the faster part is fresh (`dbpsim.devices.read_noise`).  The update is computed from the digital d and a and reads nothing.
+    """
 
     v_read_V: Positive = 0.2
+    slow_noise: Literal["fresh", "frozen"] = "fresh"
     source: str = ""
 
 
@@ -59,19 +65,41 @@ class Clock(Section):
 
 
 class WeightMapping(Section):
-    """Weights onto conductances: the largest weight, times `headroom`, fills the window.
+    """Weights onto conductances (`dbpsim.crossbar.mapping`): the largest weight, times `headroom`, fills the window.
 
     Above 1 there is room for weights to grow; below 1 the largest are clipped, and the rest use more of the window.
+
+    Attributes
+    ----------
+    scheme : {"pair", "offset_column", "bit_sliced"}
+    slices, bits_per_slice : int
+        Of "bit_sliced".
+    scale : {"matrix", "tile", "column"}
+        What shares a largest weight.
+    transpose : {"same", "replica"}
+        Whether the transposed read is of the same cells, or of others that were programmed with the same weights.
     """
 
+    scheme: Literal["pair", "offset_column", "bit_sliced"] = "pair"
+    slices: int = Field(default=2, ge=2, le=8)
+    bits_per_slice: int = Field(default=2, ge=1, le=8)
+    scale: Literal["matrix", "tile", "column"] = "matrix"
     headroom: float = Field(default=1.0, gt=0, le=100)
+    transpose: Literal["same", "replica"] = "same"
+    source: str = ""
 
 
 class Effects(Section):
     """Switches, one an effect, for taking a chip's imperfections apart."""
 
+    levels: bool = True
+    spread: bool = True
     programming_error: bool = True
     read_noise: bool = True
+    random_telegraph: bool = True
+    drift: bool = True
+    retention: bool = True
+    faults: bool = True
     update_noise: bool = True
 
 
@@ -98,6 +126,7 @@ class Hardware(Section):
     mapping: WeightMapping = WeightMapping()
     effects: Effects = Effects()
     update: UpdateScheme = UpdateScheme()
+    temperature_K: Positive | None = None
 
     @model_validator(mode="after")
     def _update(self) -> Hardware:
@@ -106,6 +135,25 @@ class Hardware(Section):
             raise ValueError(f'update.mode = "{mode}" needs pulses: device {self.device.name} has no [update] section')
         if mode.startswith("tiki_taka") and law is not None and law.polarity == "up":
             raise ValueError(f'update.mode = "{mode}" needs cells that go up and down: those of {self.device.name} only rise')
+        return self
+
+    @model_validator(mode="after")
+    def _mapped(self) -> Hardware:
+        mapping, update = self.mapping, self.device.update
+        if mapping.scale == "tile" and self.links == "analog":
+            raise ValueError('mapping.scale = "tile" rescales every tile\'s result as a number: accepted with links = "digital"')
+        plain = mapping.scheme == "pair" and mapping.scale == "matrix" and mapping.transpose == "same"
+        if self.update.in_place and not plain:
+            raise ValueError(
+                f'update.mode = "{self.update.mode}" works in place: accepted with mapping.scheme = "pair", scale = "matrix" '
+                'and transpose = "same"'
+            )
+        rises = update is not None and update.polarity == "up" and self.update.mode == "mixed_precision"
+        if mapping.scheme == "offset_column" and rises:
+            raise ValueError(
+                f'mapping.scheme = "offset_column" needs cells that go up and down: those of {self.device.name} only rise; '
+                'accepted: "pair", or update.mode = "write_verify" or "ideal"'
+            )
         return self
 
     @model_validator(mode="after")

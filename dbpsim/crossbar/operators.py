@@ -64,7 +64,19 @@ class _CrossbarOperator:
     @property
     def noisy(self) -> bool:
         """Whether two reads of the same input may differ."""
-        return self.hardware.noisy
+        return any(view.variance is not None for view in self.tiles.views)
+
+    @property
+    def clipped(self) -> int:
+        """Weights of the last write that the window could not hold."""
+        return self.tiles.cells.clipped
+
+    def wait(self, seconds: float, compensate: bool = False) -> None:
+        """Age the cells by `seconds`; with `compensate` undo the mean of drift by one scale a tile, counted as reads."""
+        for transposed, vectors in enumerate(self.tiles.wait(seconds, compensate)):
+            if vectors:
+                lines = np.full(self.tiles.shape[transposed], float(vectors))
+                self._count(bool(transposed), vectors, 0, 0, 0, self.tiles.power(lines, bool(transposed)))
 
     @property
     def weight(self) -> np.ndarray:
@@ -136,11 +148,17 @@ class _CrossbarOperator:
     def _drive(self, a: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray, int]:
         # Numbers as the arrays see them, and the sum over samples of (V / v_read)^2 of each.
         flat = np.ascontiguousarray(a).reshape(len(a), -1)
-        driven, full_scale, clipped = drive(flat, self.hardware.dac, managed=transposed)
+        gain = self.tiles.input_gain(transposed)
+        if gain is not None:
+            gain = np.tile(gain, flat.shape[1] // gain.size)
+        driven, full_scale, clipped = drive(flat if gain is None else flat * gain, self.hardware.dac, managed=transposed)
         weight = np.divide(
             1.0, full_scale.astype(np.float64) ** 2, out=np.zeros(len(a)), where=full_scale > 0
         )
-        return driven, weighted_squares(driven, weight), clipped
+        squares = weighted_squares(driven, weight)
+        if gain is not None:
+            driven = driven / gain if self.hardware.dac.levels else flat
+        return driven, squares, clipped
 
 
 class CrossbarDense(_CrossbarOperator):

@@ -8,16 +8,14 @@ read of one pair.  The cells of a column are independent and Gaussian, so their 
 with the exact variance, at the price of one more matrix product, instead of once a cell.  (Outputs of one
 read share no cell, so they are independent too.)
 
-W and S make a `View`, worked out when cells change (`TiledMatrix._look`), not when they are read.  Both directions
-share one view unless something makes them differ.
+W and S make a `View` (`dbpsim.crossbar.views`).  The two directions share one unless the transposed read has a replica.
 
 With an ADC every stack of tiles is converted by itself and partial sums are added as numbers; without,
-currents add on the wire.
+currents add on the wire.  What an ADC sees is in units of full weights (w_max = 1): the gain of a tile or column comes
+behind it.  Slices of a weight and reference columns are added, weighted, in front of it (a choice).
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,27 +23,13 @@ from dbpsim.crossbar.activity import Counts
 from dbpsim.crossbar.cells import Cells
 from dbpsim.crossbar.converters import sense_limit
 from dbpsim.crossbar.hardware import Hardware
-from dbpsim.crossbar.mapping import blocks, weights
-from dbpsim.devices.read_noise import read_sigma
+from dbpsim.crossbar.mapping import blocks, limits_of_rows
+from dbpsim.crossbar.views import Bank, View
 from dbpsim.kernels.memory import empty
-from dbpsim.kernels.random import bits, stream_key
+from dbpsim.kernels.random import bits, stream, stream_key
 from dbpsim.kernels.readout import read_out
 
-
-@dataclass(frozen=True)
-class View:
-    """What reads in one direction see of the cells.
-
-    Attributes
-    ----------
-    weights : array, shape (rows, columns)
-        The weights that the conductances stand for.
-    variance : array, shape (rows, columns), or None
-        Variance of one read of a pair, in units of the weight squared; None without read noise.
-    """
-
-    weights: np.ndarray
-    variance: np.ndarray | None
+_KNOWN_VECTORS = 32  # that compensation reads: their mean |y| is known to a few per cent of one output's spread
 
 
 class TiledMatrix:
@@ -62,7 +46,8 @@ class TiledMatrix:
 
     Attributes
     ----------
-    cells : Cells
+    banks : tuple of Bank
+        The arrays; a second one where the transposed read has a replica.
     views : pair of View
         Of the forward and of the transposed read; one object where both see the same.
     reads : list of two ints
@@ -70,11 +55,18 @@ class TiledMatrix:
     """
 
     def __init__(self, matrix: np.ndarray, hardware: Hardware, name: str, seed: int) -> None:
-        self.hardware, self.name = hardware, name
+        self.hardware, self.name, self.seed = hardware, name, seed
         self._keys = (stream_key(seed, name, "forward"), stream_key(seed, name, "transposed"))
         self.reads = [0, 0]
-        self.cells = Cells(matrix, hardware, name, seed)
-        self._look(None)
+        names = [name, f"{name}, replica"] if hardware.mapping.transpose == "replica" else [name]
+        self.views: tuple[View, View]
+        self.banks = tuple(Bank(matrix, hardware, each, seed) for each in names)
+        self._look()
+
+    @property
+    def cells(self) -> Cells:
+        """The cells of the forward read; the most significant ones of slices."""
+        return self.banks[0].slices[0]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -84,7 +76,7 @@ class TiledMatrix:
     @property
     def written(self) -> Counts:
         """What writes did so far."""
-        return self.cells.written
+        return sum((cells.written for bank in self.banks for cells in bank.slices), Counts())
 
     def next_key(self, transposed: bool) -> np.uint64:
         """Return the random stream of the next read in this direction."""
@@ -137,10 +129,35 @@ class TiledMatrix:
         saturated = lost = 0
         for number, cut in enumerate(cuts):
             mean, variance = self.currents(v, transposed, cut, squares)
-            limit = sense_limit(adc, self.hardware.dac, min(step, v.shape[1]), self.cells.w_max, managed=transposed)
-            over, under = self.sense(mean, variance, samples, first, np.uint64(bits(key, number)), limit, out, number > 0)
+            gain = self._gain(transposed, cut) if adc.levels else None
+            w_max = float(self.cells.w_max.item()) if gain is None and self.cells.w_max.size == 1 else 1.0
+            limit = sense_limit(adc, self.hardware.dac, min(step, v.shape[1]), w_max, managed=transposed)
+            number_key, target = np.uint64(bits(key, number)), out
+            if gain is not None:
+                mean, variance, target = mean / gain, None if variance is None else variance / gain**2, empty(out.shape, v.dtype)
+            over, under = self.sense(mean, variance, samples, first, number_key, limit, target, gain is None and number > 0)
+            if gain is not None:
+                np.multiply(target, gain, out=target)
+                np.add(target, out if number else 0, out=out)
             saturated, lost = saturated + over, lost + under
         return out, saturated, lost
+
+    def _gain(self, transposed: bool, cut: slice) -> np.ndarray | None:
+        # What the results of the tiles that `cut` drives are multiplied by, behind the converter; None where it is one number.
+        w_max, scale, tile = self.cells.w_max, self.hardware.mapping.scale, self.hardware.tile
+        if scale == "matrix" or (scale == "column" and transposed):
+            return None
+        if transposed:
+            gain = np.repeat(w_max[:, cut.start // tile.columns], tile.rows)[: self.shape[0]]
+        else:
+            gain = np.broadcast_to(limits_of_rows(w_max, cut.start, self.shape[1], tile), self.shape[1])
+        return gain.astype(self.views[0].weights.dtype)
+
+    def input_gain(self, transposed: bool) -> np.ndarray | None:
+        """Return what inputs are multiplied by on their way to the lines, shape (lines,); None where that is one number."""
+        if not transposed or self.hardware.mapping.scale != "column":
+            return None
+        return self.cells.w_max[0].astype(self.views[0].weights.dtype)
 
     def sense(
         self,
@@ -167,40 +184,81 @@ class TiledMatrix:
         """Bring the cells as close to `matrix` as the update scheme allows; what is trained in place and holds it stays."""
         if self.cells.in_place is not None and np.array_equal(matrix, self.views[0].weights):
             return
-        changed = self.cells.write(matrix)
-        if changed is None or changed.size:
+        changed = [bank.write(matrix) for bank in self.banks]
+        if any(at is None or at.size for at in changed):
             self._look(changed)
 
     def descend(self, a: np.ndarray, d: np.ndarray, rate: float) -> None:
         """Make the step W <- W - rate sum_s a_s d_s^T in place, for `a` of shape (vectors, rows), `d` (vectors, columns)."""
         self.cells.descend(a, d, rate)
-        self._look(None)
+        self._look()
 
-    def _look(self, at: np.ndarray | None) -> None:
-        # What follows from the conductances, for all cells or for those at flat index `at`.
-        plus, minus = self.cells.g_plus, self.cells.g_minus
-        noisy = self.cells.device.read_noise is not None
-        if at is None:
-            view = View(self._weights(plus, minus), self._variance(plus, minus) if noisy else None)
-            self.views = (view, view)
-        else:
-            plus, minus, view = plus.ravel()[at], minus.ravel()[at], self.views[0]
-            view.weights.ravel()[at] = self._weights(plus, minus)
-            if view.variance is not None:
-                view.variance.ravel()[at] = self._variance(plus, minus)
-        self._line_conductance = self.cells.line_conductance()
+    def wait(self, seconds: float, compensate: bool) -> tuple[int, int]:
+        """Age all cells; return how many known vectors compensation read (forward, transposed).
 
-    def _weights(self, plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
-        return weights(plus, minus, self.cells.w_max, self.cells.device.conductance)
+        Compensation reads the same vectors before the cells age for the first time and after every wait, with the noise
+        and the converters of any read, and scales every tile's results by sum |y| before over sum |y| now.
 
-    def _variance(self, plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
-        device = self.cells.device
-        scale = self.cells.w_max / device.conductance.span_S  # before squaring: S^2 is near float32's smallest numbers
-        return (read_sigma(plus, device) * scale) ** 2 + (read_sigma(minus, device) * scale) ** 2
+        Raises
+        ------
+        ValueError
+            If cells have aged already without that first read.
+        """
+        known = [0, 0]
+        for number, bank in enumerate(self.banks):
+            if compensate and bank.reference is None:
+                if bank.slices[0].age_s:
+                    raise ValueError(
+                        f"{self.name}: compensate: found cells that have aged {bank.slices[0].age_s:g} s; "
+                        "accepted: compensation from the first wait on, which reads the reference."
+                    )
+                bank.reference = self._known_outputs(number == 1)
+                known[number] += _KNOWN_VECTORS
+            for cells in bank.slices:
+                cells.wait(seconds)
+        self._look()
+        if compensate:
+            for number, bank in enumerate(self.banks):
+                now = self._known_outputs(number == 1)
+                known[number] += _KNOWN_VECTORS
+                assert bank.reference is not None
+                bank.scale = bank.scale * np.divide(bank.reference, now, out=np.ones_like(now), where=now > 0)
+            self._look()
+        return known[0], known[1]
+
+    def _known_outputs(self, transposed: bool) -> np.ndarray:
+        # sum |y| of every tile, shape (tiles down, tiles across), for inputs of random signs.
+        tile, lines = self.hardware.tile, self.shape[transposed]
+        steps = (tile.columns, tile.rows) if transposed else (tile.rows, tile.columns)
+        kind = self.views[transposed].weights.dtype
+        signs = stream(self.seed, self.name, "known inputs").integers(0, 2, (_KNOWN_VECTORS, lines)) * 2 - 1
+        out, key = empty((_KNOWN_VECTORS, self.shape[not transposed]), kind), self.next_key(transposed)
+        sums = []
+        for number, cut in enumerate(blocks(lines, steps[0])):
+            mean, variance = self.currents(signs.astype(kind), transposed, cut)
+            self.sense(mean, variance, _KNOWN_VECTORS, 0, np.uint64(bits(key, number)), 0.0, out, False)
+            sums.append(np.add.reduceat(np.abs(out).sum(axis=0, dtype=np.float64), np.arange(0, out.shape[1], steps[1])))
+        return np.array(sums).T if transposed else np.array(sums)
+
+    def _look(self, changed: list[np.ndarray | None] | None = None) -> None:
+        # What follows from the conductances, for all cells or for those at the flat indices `changed`, one a bank.
+        views: list[View] = []
+        for number, bank in enumerate(self.banks):
+            at = None if changed is None else changed[number]
+            if at is None:
+                views.append(bank.look())
+            else:
+                bank.look_again(self.views[number], at)
+                views.append(self.views[number])
+        self.views = (views[0], views[-1])
+        lines = [[cells.line_conductance() for cells in bank.slices] for bank in self.banks]
+        self._line_conductance = sum(c[0] for c in lines[0]), sum(c[1] for c in lines[-1])
 
     def state(self) -> dict[str, np.ndarray]:
         """Return everything that reads and writes depend on and change, as arrays."""
-        state = self.cells.state() | {"reads": np.array(self.reads, np.int64)}
+        state = self.banks[0].state() | {"reads": np.array(self.reads, np.int64)}
+        if len(self.banks) == 2:
+            state |= {f"replica.{key}": value for key, value in self.banks[1].state().items()}
         return {key: value.copy() for key, value in state.items()}
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
@@ -211,6 +269,7 @@ class TiledMatrix:
         ValueError
             If the arrays are not those of this matrix on this hardware.
         """
-        self.cells.load_state(state)
+        for bank, prefix in zip(self.banks, ("", "replica."), strict=False):
+            bank.load_state({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})
         self.reads = [int(n) for n in state["reads"]]
-        self._look(None)
+        self._look()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dbpsim.crossbar import list_hardware, load_hardware
-from dbpsim.crossbar.mapping import differential, pair, tile_count, weight_limit, weights
+from dbpsim.crossbar.mapping import differential, pair, tile_count, weight_limits, weights
 
 
 def test_presets_load_and_say_what_they_are():
@@ -74,7 +74,7 @@ def test_the_clock_is_the_euler_step():
 def test_weights_survive_the_way_to_conductances_and_back(headroom):
     hardware = load_hardware("pcm", {"mapping.headroom": headroom})
     window, matrix = hardware.device.conductance, np.random.default_rng(0).standard_normal((30, 20))
-    w_max = weight_limit(matrix, hardware)
+    w_max = weight_limits(matrix, hardware)
     plus, minus = pair(differential(matrix, w_max, window), window)
     assert np.allclose(weights(plus, minus, w_max, window), matrix, atol=1e-14)
     assert np.minimum(plus, minus).max() == window.g_min_S

@@ -25,7 +25,7 @@ def test_an_ideal_write_is_exact_and_knows_no_window():
 def test_changes_below_a_step_wait_until_they_have_grown_to_one(hardware):
     c = chip(hardware, {"effects.update_noise": False, "mapping.headroom": 1.5})
     update, tiles = c.hardware.device.update, c.tiles
-    step = update.step_S * tiles.cells.w_max / c.hardware.device.conductance.span_S
+    step = update.step_S * tiles.cells.w_max.item() / c.hardware.device.conductance.span_S
     before, programmed = c.weight, c.activity.write
     for part in (0.3, 0.6, 0.9):
         c.write(W + np.float32(part * step))
@@ -39,7 +39,7 @@ def test_changes_below_a_step_wait_until_they_have_grown_to_one(hardware):
 
 def test_noiseless_two_sided_writes_follow_the_weights_within_a_step():
     c = chip("ecram", {"effects.update_noise": False, "mapping.headroom": 2.0})
-    step = c.hardware.device.update.step_S * c.tiles.cells.w_max / c.hardware.device.conductance.span_S
+    step = c.hardware.device.update.step_S * c.tiles.cells.w_max.item() / c.hardware.device.conductance.span_S
     random, weight = np.random.default_rng(1), W.copy()
     for _ in range(10):
         weight += (0.05 * random.standard_normal(W.shape)).astype(np.float32)
@@ -55,7 +55,7 @@ def test_writes_have_the_devices_noise():
     g = c.tiles.cells.g_plus.copy()
     step = c.hardware.device.update.step_S
     up = np.where(c.tiles.cells.believed > 0, np.float32(100 * step), 0)
-    weight = (c.tiles.cells.believed + up) * c.tiles.cells.w_max / c.hardware.device.conductance.span_S
+    weight = (c.tiles.cells.believed + up) * c.tiles.cells.w_max.item() / c.hardware.device.conductance.span_S
     c.write(np.ascontiguousarray(weight.T))
     change = (c.tiles.cells.g_plus - g)[up > 0] / step
     assert (
@@ -75,7 +75,7 @@ def test_one_sided_cells_only_rise_until_they_are_refreshed():
     for sign in (-1, 1) * 8:  # shake the weights until pairs are full
         c.write((0.9 + 0.2 * sign) * W)
     assert np.maximum(c.tiles.cells.g_plus, c.tiles.cells.g_minus).max() <= 25e-6 * (1 + 1e-6)
-    step = 1.25e-7 * c.tiles.cells.w_max / c.hardware.device.conductance.span_S
+    step = 1.25e-7 * c.tiles.cells.w_max.item() / c.hardware.device.conductance.span_S
     assert np.abs(c.weight - 1.1 * W).max() < 1.05 * step  # refreshed pairs hold what the others do
 
 
@@ -93,7 +93,7 @@ def test_programming_counts_cells_pulses_and_rows():
 
 def test_pulses_of_a_row_are_given_together():
     c = chip("ecram", {"effects.update_noise": False, "mapping.headroom": 2.0})
-    step = c.hardware.device.update.step_S * c.tiles.cells.w_max / c.hardware.device.conductance.span_S
+    step = c.hardware.device.update.step_S * c.tiles.cells.w_max.item() / c.hardware.device.conductance.span_S
     weight, before = W.copy(), c.activity.write
     weight[:, 3] += np.float32(5.5 * step)  # one row of the first tile, 30 cells
     weight[4, 300] += np.float32(2.5 * step)  # a row of the second: at the same time

@@ -1,0 +1,133 @@
+"""Every mapping holds the weights, reads both ways as adjoints, and lies where the table says."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dbpsim.crossbar import CrossbarDense, list_hardware, load_hardware
+from dbpsim.crossbar.mapping import blocks, limits_at, limits_of_rows, weight_limits
+
+OFF = {"effects." + name: False for name in load_hardware("pcm").effects.model_dump()} | {
+    "dac.bits": "none", "adc.bits": "none", "links": "digital",
+}  # fmt: skip
+MAPPINGS = [
+    {},
+    {"mapping.scheme": "offset_column", "update.mode": "write_verify"},
+    {"mapping.scheme": "bit_sliced", "mapping.slices": 3},
+    {"mapping.scale": "tile"},
+    {"mapping.scale": "column"},
+    {"mapping.transpose": "replica"},
+    {"mapping.scheme": "bit_sliced", "mapping.scale": "tile", "mapping.transpose": "replica"},
+]
+W = np.random.default_rng(0).standard_normal((20, 45)) * np.linspace(0.2, 3, 20)[:, None]
+TILE = {"tile.rows": 16, "tile.columns": 8}
+
+
+def dense(hardware, changes, weight=W, seed=0):
+    return CrossbarDense(weight, load_hardware(hardware, changes), "fc", seed)
+
+
+def relative(found, expected):
+    return np.linalg.norm(found - expected) / np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+@pytest.mark.parametrize("preset", [h.name for h in list_hardware()])
+def test_with_all_effects_off_every_mapping_of_every_preset_is_the_matrix(preset, mapping):
+    chip = dense(preset, OFF | TILE | mapping)
+    a, d = np.random.default_rng(1).standard_normal((6, 45)), np.random.default_rng(2).standard_normal((6, 20))
+    assert not chip.noisy
+    assert relative(chip.forward(a), a @ W.T) < 1e-13
+    assert relative(chip.transpose(d), d @ W) < 1e-13
+    assert chip.clipped == 0
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS[:5])
+def test_both_reads_of_the_same_cells_are_adjoint(mapping):
+    errors = {"effects.read_noise": False, "dac.bits": "none", "adc.bits": "none"}
+    chip = dense("pcm", errors | TILE | mapping)
+    a, d = np.random.default_rng(1).standard_normal((6, 45)), np.random.default_rng(2).standard_normal((6, 20))
+    u, b = chip.forward(a), chip.transpose(d)
+    assert relative(chip.weight, W) > 1e-3
+    assert abs((u * d).sum() - (a * b).sum()) < 1e-12 * np.abs(u * d).sum()
+
+
+def test_a_replica_has_errors_of_its_own():
+    quiet = {"effects.read_noise": False, "dac.bits": "none", "adc.bits": "none"}
+    chip, same = dense("pcm", quiet | {"mapping.transpose": "replica"}), dense("pcm", quiet)
+    eye = np.eye(20)
+    assert np.array_equal(chip.weight, same.weight)  # the forward arrays are the same ones
+    transport = relative(chip.transpose(eye), same.transpose(eye))
+    programming = relative(same.weight, W)
+    assert transport == pytest.approx(np.sqrt(2) * programming, rel=0.15)  # two independent errors
+    assert chip.activity.write.cells == 2 * same.activity.write.cells
+
+
+@pytest.mark.parametrize("scale", ["tile", "column"])
+def test_a_largest_weight_of_its_own_brings_small_columns_above_the_converters_step(scale):
+    weight = W * np.logspace(0, -4, 20)[:, None]  # columns of the array of very different size
+    changes = {"device": "ideal", "dac.bits": "none", "adc.bits": 8, "tile.columns": 1}
+    a = np.random.default_rng(1).standard_normal((6, 45))
+    plain, scaled = (dense("pcm", changes | {"mapping.scale": s}, weight) for s in ("matrix", scale))
+    small = slice(15, 20)
+    lost, kept = (relative(chip.forward(a)[:, small], (a @ weight.T)[:, small]) for chip in (plain, scaled))
+    assert lost > 0.3
+    assert kept < 0.05
+
+
+def test_a_columns_gain_is_in_front_of_the_converter_when_it_drives():
+    chip = dense("pcm", {"device": "ideal", "adc.bits": "none", "dac.bits": 6, "mapping.scale": "column"})
+    d, gain = np.random.default_rng(2).standard_normal((6, 20)), np.abs(W).max(axis=1)
+    driven = d * gain
+    full = np.abs(driven).max(axis=1, keepdims=True)
+    expected = (np.round(driven / full * 31) * full / 31 / gain) @ W
+    assert relative(chip.transpose(d), expected) < 1e-12
+
+
+@pytest.mark.parametrize("scheme", ["offset_column", "bit_sliced"])
+def test_pulses_follow_the_weights_within_a_step_on_other_mappings(scheme):
+    quiet = {"effects.update_noise": False, "effects.programming_error": False, "mapping.headroom": 2.0}
+    chip = dense("ecram", quiet | {"mapping.scheme": scheme}, W.astype("f4"))
+    tiles, update = chip.tiles.cells, chip.hardware.device.update
+    step = update.step_S * tiles.w_max.item() / chip.hardware.device.conductance.span_S * (2 if scheme == "offset_column" else 1)
+    before = chip.weight
+    chip.write(W.astype("f4") + np.float32(10 * step))
+    assert abs((chip.weight - before).mean() / step - 10) < 2.5
+
+
+@given(*[st.integers(1, 40)] * 2, *[st.integers(1, 12)] * 2, st.sampled_from(["matrix", "tile", "column"]))
+@settings(max_examples=60, deadline=None)
+def test_a_cells_largest_weight_is_the_same_by_rows_and_by_index(rows, columns, down, across, scale):
+    hardware = load_hardware("pcm", {"tile.rows": down, "tile.columns": across, "mapping.scale": scale})
+    matrix = np.random.default_rng(rows * 41 + columns).standard_normal((rows, columns))
+    limits = weight_limits(matrix, hardware)
+    by_rows = np.concatenate([
+        np.broadcast_to(limits_of_rows(limits, cut.start, columns, hardware.tile), (cut.stop - cut.start, columns))
+        for cut in blocks(rows, down)
+    ])  # fmt: skip
+    at = np.arange(matrix.size)
+    assert np.array_equal(np.broadcast_to(limits_at(limits, at, columns, hardware.tile), at.shape), by_rows.ravel())
+    assert (np.abs(matrix) <= by_rows).all()
+    assert np.isclose(np.abs(matrix / by_rows).max(), 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"mapping.scale": "tile"}, ["mapping.scale", "links"]),
+        ({"mapping.scheme": "offset_column", "update.mode": "stochastic_pulses"}, ["stochastic_pulses", "pair"]),
+        ({"mapping.scheme": "pairs"}, ["mapping.scheme", "found 'pairs'", "offset_column"]),
+        ({"mapping.slices": 1}, ["mapping.slices", "found 1"]),
+        ({"temperature_K": -3.0}, ["temperature_K", "-3"]),
+    ],
+)
+def test_mappings_that_cannot_be_are_named(changes, words):
+    with pytest.raises(ValueError, match="ecram") as error:
+        load_hardware("ecram", changes)
+    assert all(word in str(error.value) for word in words)
+
+
+def test_cells_that_only_rise_need_a_pair():
+    with pytest.raises(ValueError, match="only rise"):
+        load_hardware("pcm", {"mapping.scheme": "offset_column"})
