@@ -85,7 +85,7 @@ class ReadNoise(Section):
     """White noise, and 1/f noise over the band 1/t_observe to 1/(2 t_read)."""
 
     q_scale: NotNegative | None = None
-    q_exponent: NotNegative = 0.0
+    q_exponent: float = Field(default=0.0, ge=0, le=2)
     q_limit: NotNegative | None = None
     q: StateDependence | None = None
     t_read_s: Positive | None = None
@@ -142,6 +142,15 @@ class Drift(Section):
     nu_sigma: StateDependence
     source: str
 
+    @model_validator(mode="after")
+    def _exponents(self) -> Drift:
+        for name in ("nu_mean", "nu_sigma"):
+            law = getattr(self, name)
+            largest = max(abs(law.low), abs(law.high), sum(map(abs, law.polynomial)))
+            if largest > 1:
+                raise ValueError(f"{name} reaches {largest:g}; accepted: exponents of at most 1 in size")
+        return self
+
 
 class _Retention(Section):
     # With an activation energy, times shrink by Arrhenius' factor from at_temperature_K on.
@@ -161,7 +170,7 @@ class ExponentialRetention(_Retention):
 
     law: Literal["exponential"]
     lifetime_s: Positive
-    lifetime_sigma: NotNegative = 0.0
+    lifetime_sigma: float = Field(default=0.0, ge=0, le=10)
     level_S: NotNegative = 0.0
 
 

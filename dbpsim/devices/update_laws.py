@@ -109,6 +109,13 @@ class ExponentialStep(Update):
     a: Finite
     b: Finite = 0.0
 
+    @model_validator(mode="after")
+    def _no_overflow(self) -> ExponentialStep:
+        largest = max(abs(self.gamma_up), abs(self.gamma_down)) * (abs(self.a) + abs(self.b))
+        if largest > 40:
+            raise ValueError(f"gamma (|a| + |b|) = {largest:g}; accepted: at most 40, or the exponential runs away")
+        return self
+
 
 class PiecewiseStep(Update):
     """A step read from nodes, evenly spaced from g_min to g_max, in units of step_S."""
