@@ -3,11 +3,13 @@
     quantised     the nearest of `count` equally spaced conductances between g_min and g_max
     windows       g_min, g_max of each cell ~ N(the device's, (share of the span)^2), cut at zero and kept apart
     window_left   1 up to the endurance; then cycles / n where wear "closes" the window
+    swings        what a number of pulses is worth in full swings
     moves         whether a cell still moves after n cycles, where wear "stops" it
 
 Published endurance is a number of cycles; how cells fail after it is seldom given.  That they fail suddenly or gradually are the
 two modes of Lammie, Rahimi Azghadi and Ielmini (Semicond. Sci. Technol., 2021); that a cell stops where it is, and that a
-window closes as cycles / n, are choices.  A cycle is a full swing; counting every small pulse as one is pessimistic.
+window closes as cycles / n, are choices.  A cycle is a full swing, so small pulses count as the
+share of one that they move (a choice too: no source says how far damage follows the size of a pulse).
 """
 
 from __future__ import annotations
@@ -46,6 +48,21 @@ def windows(shape: tuple[int, ...], device: Device, random: np.random.Generator)
         np.maximum(low, 0, out=low)
         np.maximum(high, low + np.float32(0.01 * window.span_S), out=high)
     return low, high
+
+
+def swings(pulses: float, device: Device) -> float:
+    """Return the full swings, up and down, that `pulses` a cell are worth: what its endurance counts.
+
+    Examples
+    --------
+    >>> from dbpsim.devices import load_device
+    >>> swings(2000.0, load_device("ecram"))  # a thousand steps up and a thousand down
+    1.0
+    """
+    update = device.update
+    if update is None:  # written as a whole, each time
+        return pulses if device.programming is None else pulses / device.programming.pulses_per_cell
+    return pulses * min(1.0, update.step_S / (2 * device.conductance.span_S))
 
 
 def window_left(cycles: np.ndarray, device: Device) -> np.ndarray:
