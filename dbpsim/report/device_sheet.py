@@ -61,7 +61,8 @@ def sheet(device: Device) -> str:
 
 def _figures(section: BaseModel) -> list[str]:
     lines = []
-    for key, value in section.model_dump(exclude_none=True, exclude_defaults=True).items():
+    figures = section.model_dump(exclude_none=True, exclude_defaults=True)
+    for key, value in sorted(figures.items(), key=lambda item: item[0] == "source"):  # as in the file, the source last
         suffix = next((u for u in UNITS if key.endswith(u)), "")
         unit = f" {UNITS[suffix]}" if suffix else ""
         label = f"  {key.removesuffix(suffix):17}"
