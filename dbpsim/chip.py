@@ -8,6 +8,7 @@ operator where each weight layer had a digital one; everything that can be done 
 from __future__ import annotations
 
 import copy
+import math
 import os
 from collections.abc import Mapping
 
@@ -16,6 +17,8 @@ import numpy as np
 from dbpsim.crossbar.activity import Activity, measure
 from dbpsim.crossbar.hardware import Hardware, load_hardware
 from dbpsim.crossbar.operators import CrossbarConvolution, CrossbarDense
+from dbpsim.crossbar.table import NAMES, csv_lines
+from dbpsim.files import atomic
 from dbpsim.network.graph import Network, Stage
 from dbpsim.network.layers import Conv2d
 
@@ -50,7 +53,7 @@ class Chip(Network):
         Raises
         ------
         ValueError
-            If the hardware is not valid, or a weight is nan or infinite.
+            If the hardware is not valid, a weight is nan or infinite, or the cells do not fit into memory.
 
         Examples
         --------
@@ -61,10 +64,12 @@ class Chip(Network):
         """
         if isinstance(network, Chip):
             raise ValueError(f"{network.name}: found a chip; accepted: a network that is not on hardware yet.")
+        hardware = load_hardware(hardware)
+        _refuse(network, hardware)
         chip = copy.deepcopy(network)
         chip.__class__ = cls
         assert isinstance(chip, Chip)
-        chip.hardware = load_hardware(hardware)
+        chip.hardware = hardware
         chip.chip_seed = seed
         for stage in chip.weight_stages:
             _place(stage, chip.hardware, seed)
@@ -92,6 +97,57 @@ class Chip(Network):
             bar.descend(d, a, rate)
             self.parameters[name][...] = bar.weight
 
+    @property
+    def clipped(self) -> dict[str, int]:
+        """Weights of every stage that the window could not hold when they were last written, by the stage's name."""
+        return {name: bar.clipped for name, bar in self.crossbars.items()}
+
+    def wait(self, seconds: float, *, compensate: bool = False) -> None:
+        """Let the cells age: retention and drift; slow read noise is drawn anew.
+
+        Parameters
+        ----------
+        seconds : float
+            Added to the time since programming.
+        compensate : bool
+            Scale every tile by what known inputs gave before the first wait over what they give now, as a chip would:
+            by reads with noise and converters, which count as activity (`crossbar.tiles.TiledMatrix.wait`).
+
+        Raises
+        ------
+        ValueError
+            If `seconds` is not positive, or compensation starts on cells that have aged.
+
+        Examples
+        --------
+        >>> from dbpsim.network.models import mlp
+        >>> chip = Chip.program(mlp(8, 4, 2), "pcm", seed=1)
+        >>> first = next(iter(chip.crossbars.values()))
+        >>> before = abs(first.weight).sum()
+        >>> chip.wait(86400.0)
+        >>> bool(abs(first.weight).sum() < 0.8 * before)
+        True
+        """
+        if not (seconds > 0 and math.isfinite(seconds)):
+            raise ValueError(f"wait: found {seconds} s; accepted: a finite time above 0.")
+        for bar in self.crossbars.values():
+            bar.wait(float(seconds), compensate)
+
+    def table(self, stage: str) -> dict[str, np.ndarray]:
+        """Return where each weight of `stage` sits and what its cells hold, as columns (`dbpsim.crossbar.table`)."""
+        if stage not in self.crossbars:
+            raise ValueError(f"table: found stage {stage!r}; accepted: {', '.join(self.crossbars)}.")
+        parts = list(self.crossbars[stage].cell_tables(self.parameters[f"{stage}.weight"]))
+        return {name: np.concatenate([part[name] for part in parts]) for name in NAMES}
+
+    def export_cells(self, path: str | os.PathLike[str]) -> None:
+        """Write the tables of all stages to `path` as CSV, one line a cell, whole or not at all."""
+        with atomic(path) as file:
+            file.write(f"stage,{','.join(NAMES)}\n".encode())
+            for stage, bar in self.crossbars.items():
+                for part in bar.cell_tables(self.parameters[f"{stage}.weight"]):
+                    file.write(csv_lines(stage, part))
+
     def state(self) -> dict[str, np.ndarray]:
         """Return cells, read counters and activity, for a checkpoint."""
         return {f"{name}.{key}": value for name, bar in self.crossbars.items() for key, value in bar.state().items()}
@@ -112,3 +168,21 @@ def _place(stage: Stage, hardware: Hardware, seed: int) -> None:
         )
     else:
         layer.operator = CrossbarDense(weight, hardware, stage.name, seed)  # type: ignore[union-attr]
+
+
+def _refuse(network: Network, hardware: Hardware) -> None:
+    # What cannot be programmed, before any work.
+    weights = {stage.name: stage.weight_layer.parameters["weight"] for stage in network.weight_stages}  # type: ignore[union-attr]
+    for name, weight in weights.items():
+        if not np.isfinite(weight).all():
+            raise ValueError(f"{name}: weights hold NaN or infinity; found {np.count_nonzero(~np.isfinite(weight))}.")
+    mapping = hardware.mapping
+    cells = {"pair": 2, "offset_column": 1, "bit_sliced": 2 * mapping.slices}[mapping.scheme]
+    arrays = (cells + 3) * (2 if mapping.transpose == "replica" else 1)  # with what reads see and the controller believes
+    needed = arrays * sum(weight.nbytes for weight in weights.values())
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
+    if needed > there:
+        raise ValueError(
+            f"{network.name} on {hardware.name}: cells of {needed / 2**30:.3g} GiB do not fit into the {there / 2**30:.3g} GiB "
+            "of this machine; accepted: a smaller network, or fewer slices."
+        )

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from dbpsim.crossbar.activity import Counts
+from dbpsim.crossbar.faulty import faulty_pairs
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.mapping import (
     blocks,
@@ -31,7 +32,7 @@ from dbpsim.crossbar.mapping import (
 )
 from dbpsim.crossbar.writes import InPlace, PulsedPairs, pairs, zero_of
 from dbpsim.devices.drift import drift_exponent, drifted
-from dbpsim.devices.faults import faulty_cells, pin
+from dbpsim.devices.faults import pin
 from dbpsim.devices.programming import written
 from dbpsim.devices.retention import retained
 from dbpsim.devices.schema import Device
@@ -110,7 +111,8 @@ class Cells:
             self.g_minus = np.broadcast_to(matrix.dtype.type(reference_S(self.device.conductance)), matrix.shape)
         else:
             self.g_minus = np.empty_like(self.g_plus)
-        self._faulty = self._draw_faults()
+        faults = stream(seed, name, "faults")
+        self._faulty = faulty_pairs(matrix.shape, len(self.sides), hardware.tile, self.device, faults)
         self._program(matrix)
 
     @property
@@ -151,6 +153,7 @@ class Cells:
         before = self._before()
         changed = self._verify(matrix) if mode == "write_verify" else self._pulse(matrix, update)
         self._settle(before, changed)
+        self._count_clipped(matrix)
         return changed
 
     def wait(self, seconds: float) -> None:
@@ -207,39 +210,32 @@ class Cells:
             for fresh, old, (_, now) in zip(self.fresh, before, self.sides, strict=True):
                 fresh += now - old
 
-    def _draw_faults(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        # Cells of one tile share its word lines; each side of a pair has bit lines of its own.
-        if self.device.faults is None:
-            return []
-        found: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in self.sides]
-        (rows, columns), tile = self.shape, self.hardware.tile
-        random = stream(self.seed, self.name, "faults")
-        for down in blocks(rows, tile.rows):
-            for across in blocks(columns, tile.columns):
-                width = across.stop - across.start
-                at, shown = faulty_cells((down.stop - down.start, width * len(found)), self.device, random)
-                row, line = np.divmod(at, width * len(found))
-                for side, cells in enumerate(found):
-                    mine = line // width == side
-                    cells.append(((row[mine] + down.start) * columns + line[mine] % width + across.start, shown[mine]))
-        return [tuple(np.concatenate(parts) for parts in zip(*cells, strict=True)) for cells in found]  # type: ignore[misc]
-
     def _pin(self) -> None:
         for (_, g), (at, shown) in zip(self.sides, self._faulty, strict=False):
             pin(g, at, shown)
 
+    def targets(self, matrix: np.ndarray, cut: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Return the conductances (S) of both sides that hold the rows in `cut` of `matrix`, with w_max as it is."""
+        wanted = self._wanted(matrix, cut)
+        if self.hardware.update.in_place:
+            return pairs(wanted, self.device, zero_of(self.device))
+        return pair(wanted, self.device.conductance, self.hardware.mapping.scheme)
+
     def _wanted(self, matrix: np.ndarray, cut: slice) -> np.ndarray:
-        """Return G+ - G- (S) for the rows in `cut`, of this slice, and count what the window cannot hold."""
-        mapping, tile = self.hardware.mapping, self.hardware.tile
-        limits = limits_of_rows(self.w_max, cut.start, self.shape[1], tile)
-        part = matrix[cut]
-        if self.part == 0:
-            self.clipped += int(np.count_nonzero(np.abs(part) > limits * (1 + 1e-6)))
-        part = sliced(part, limits / slice_factor(mapping) ** self.part, self.part, mapping)
+        # G+ - G- (S), of this slice.
+        mapping = self.hardware.mapping
+        limits = limits_of_rows(self.w_max, cut.start, self.shape[1], self.hardware.tile)
+        part = sliced(matrix[cut], limits / slice_factor(mapping) ** self.part, self.part, mapping)
         return differential(part, limits, self.device.conductance)
 
+    def _count_clipped(self, matrix: np.ndarray) -> None:
+        self.clipped = 0
+        for cut in blocks(len(matrix), self.hardware.tile.rows) if self.part == 0 else []:
+            limits = limits_of_rows(self.w_max, cut.start, self.shape[1], self.hardware.tile)
+            self.clipped += int(np.count_nonzero(np.abs(matrix[cut]) > limits * (1 + 1e-6)))
+
     def _all_wanted(self, matrix: np.ndarray) -> np.ndarray:
-        out, self.clipped = np.empty_like(self.g_plus), 0
+        out = np.empty_like(self.g_plus)
         for cut in blocks(len(matrix), self.hardware.tile.rows):
             out[cut] = self._wanted(matrix, cut)
         return out
@@ -264,22 +260,20 @@ class Cells:
     def _program(self, matrix: np.ndarray) -> None:
         window, scheme, mapping = self.device.conductance, self.hardware.update, self.hardware.mapping
         self.w_max = weight_limits(matrix, self.hardware) * slice_factor(mapping) ** self.part
-        zero = zero_of(self.device) if scheme.in_place else None
-        if zero is not None:
-            self.w_max = self.w_max * (window.span_S / zero.reach_S)
+        if scheme.in_place:
+            self.w_max = self.w_max * (window.span_S / zero_of(self.device).reach_S)
         pulsed = self.device.update is not None and scheme.mode in ("mixed_precision", "write_verify")
         self.believed = np.empty_like(self.g_plus) if pulsed else None
-        self.clipped, pulses, slots = 0, 0.0, 0
+        pulses, slots = 0.0, 0
         for cut in blocks(len(matrix), self.hardware.tile.rows):
-            wanted = self._wanted(matrix, cut)
-            targets = pair(wanted, window, mapping.scheme) if zero is None else pairs(wanted, self.device, zero)
-            given = self._bring(cut, targets, "program")
-            pulses += sum(float(np.mean(each)) for each in given) * wanted.size
+            given = self._bring(cut, self.targets(matrix, cut), "program")
+            pulses += sum(float(np.mean(each)) for each in given) * matrix[cut].size
             slots = max(slots, self._programming_slots(cut, given))
             if self.believed is not None:
-                self.believed[cut] = wanted
+                self.believed[cut] = self._wanted(matrix, cut)
         self.age_s, self.fresh, self.epoch = 0.0, None, self.epoch + 1
         self._pin()
+        self._count_clipped(matrix)
         self.written += Counts(cells=len(self.sides) * matrix.size, pulses=round(pulses), slots=slots)
         if scheme.in_place:
             held_pairs = PulsedPairs(self.g_plus, self.g_minus, self.device, self.seed, self.name)
@@ -387,6 +381,8 @@ class Cells:
         for key in (*(f"g_{side}" for side, _ in self.sides), *(["believed"] if self.believed is not None else [])):
             if state[key].shape != self.shape:
                 raise ValueError(f"{self.name}: chip state {key}: found shape {state[key].shape}; accepted: {self.shape}")
+            if key != "believed" and not (np.isfinite(state[key]).all() and (state[key] >= 0).all()):
+                raise ValueError(f"{self.name}: chip state {key}: found negative or infinite ones or NaN; accepted: >= 0 S")
             getattr(self, key)[...] = state[key]
         self.w_max = np.array(state["w_max"], np.float64)
         self.age_s, self.epoch, self.clipped = float(state["age"][0]), int(state["age"][1]), int(state["age"][2])

@@ -33,8 +33,8 @@ def _device(value: object) -> object:
 class Tile(Section):
     """One array: `rows` inputs times `columns` outputs, each crossing a pair of cells."""
 
-    rows: int = Field(default=256, ge=1)
-    columns: int = Field(default=256, ge=1)
+    rows: int = Field(default=256, ge=1, le=65536)
+    columns: int = Field(default=256, ge=1, le=65536)
     source: str = ""
 
 
@@ -147,6 +147,11 @@ class Hardware(Section):
             raise ValueError(
                 f'update.mode = "{self.update.mode}" works in place: accepted with mapping.scheme = "pair", scale = "matrix" '
                 'and transpose = "same"'
+            )
+        if not self.device.transposed_read and mapping.transpose == "same":
+            raise ValueError(
+                f"device {self.device.name} has no transposed read, which the way back of the stress needs; "
+                'accepted: mapping.transpose = "replica"'
             )
         rises = update is not None and update.polarity == "up" and self.update.mode == "mixed_precision"
         if mapping.scheme == "offset_column" and rises:

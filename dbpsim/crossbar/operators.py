@@ -13,12 +13,15 @@ reads), and the counts are part of `state`, so a resumed run goes on as if nothi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from dbpsim.crossbar.activity import Counts, StageActivity
 from dbpsim.crossbar.converters import drive
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.mapping import tile_count
+from dbpsim.crossbar.table import cell_tables
 from dbpsim.crossbar.tiles import TiledMatrix
 from dbpsim.kernels import convolution
 from dbpsim.kernels.im2col import fold, output_size, patches
@@ -70,6 +73,10 @@ class _CrossbarOperator:
     def clipped(self) -> int:
         """Weights of the last write that the window could not hold."""
         return self.tiles.cells.clipped
+
+    def cell_tables(self, weight: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+        """Yield where the cells of `weight` are and what they hold (`dbpsim.crossbar.table`)."""
+        return cell_tables(self.tiles, self._matrix(weight))
 
     def wait(self, seconds: float, compensate: bool = False) -> None:
         """Age the cells by `seconds`; with `compensate` undo the mean of drift by one scale a tile, counted as reads."""

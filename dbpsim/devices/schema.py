@@ -63,6 +63,7 @@ class Device(Section):
     name: str
     family: str
     summary: str = ""
+    transposed_read: bool = True  # whether its arrays can be driven by columns and sensed by rows
     conductance: Conductance
     levels: Levels | None = None
     spread: Spread | None = None
