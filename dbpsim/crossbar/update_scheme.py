@@ -43,7 +43,7 @@ class UpdateScheme(Section):
     transfer_rate : float
         Share of what is read of a line of A that goes to the weights (or to H).
     transfer_every, transfer_lines : int
-        Steps of training from one transfer to the next; lines read each time.
+        Steps of training from one transfer to the next; lines read each time (fewer where the last line comes first).
     """
 
     mode: Literal["ideal", "write_verify", "mixed_precision", "stochastic_pulses", "tiki_taka", "tiki_taka_2"] = "mixed_precision"

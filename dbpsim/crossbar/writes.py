@@ -9,8 +9,9 @@ a full cell is erased and programmed anew.
     tiki_taka           A: the same with fast_rate x rate; then, line after line, W_k <- W_k + transfer_rate A_k by trains
     tiki_taka_2         A: as before; H_k <- H_k + transfer_rate A_k, and whole steps of H move W_k
 
-The weights are W alone (gamma = 0 in the papers).  A starts at zero, that is at the symmetry point, and returns there
-when gradients of both signs alternate: what the asymmetric step does to any cell, here does no harm.
+The weights are W alone (gamma = 0 in the papers).  A starts at zero, which is each cell's own symmetry point, measured
+and programmed into its reference before training (a point common to all would leak into W), and returns there when
+gradients of both signs alternate: what the asymmetric step does to any cell, here does no harm.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dbpsim.devices.programming import written
 from dbpsim.devices.pulse_trains import coincidences
 from dbpsim.devices.read_noise import read_sigma
 from dbpsim.devices.schema import Device
-from dbpsim.devices.update import pulse, symmetry_point
+from dbpsim.devices.update import pulse, symmetry_point, symmetry_points
 from dbpsim.kernels.random import bits, stream, stream_key
 
 
@@ -114,6 +115,13 @@ class PulsedPairs:
         done += pulse(minus, downs, none, update, window, keys[1], self.devices[1], first_row).sum(axis=0)
         return int(done[0]), int(done[1]) + self._refresh(plus, minus, write)
 
+    def rest(self) -> None:
+        """Bring every pair to zero, at the symmetry point of its own pulsed cell."""
+        update = self.device.update
+        assert update is not None
+        self.plus[...] = symmetry_points(self.plus.shape, update, self.device.conductance, self.devices[0])
+        self.minus[...] = self.plus
+
     def _refresh(self, plus: np.ndarray, minus: np.ndarray, write: int) -> int:
         # What the pair holds is read and programmed anew; (1 - 1e-6) because a full cell in float32 may fall short by rounding.
         window = self.device.conductance
@@ -161,8 +169,9 @@ class InPlace:
         self.fast: PulsedPairs | None = None
         self.buffer: np.ndarray | None = None
         if scheme.mode != "stochastic_pulses":
-            rest = np.full_like(pairs.plus, zero_of(pairs.device).reference_S)
-            self.fast = PulsedPairs(rest, rest.copy(), pairs.device, pairs.seed, f"{pairs.name}, A")
+            cells = np.empty_like(pairs.plus), np.empty_like(pairs.plus)
+            self.fast = PulsedPairs(*cells, pairs.device, pairs.seed, f"{pairs.name}, A")
+            self.fast.rest()
         if scheme.mode == "tiki_taka_2":
             self.buffer = np.zeros(pairs.plus.shape, pairs.plus.dtype)
 
@@ -188,49 +197,45 @@ class InPlace:
         """
         target = self.pairs if self.fast is None else self.fast
         fast = 1.0 if self.fast is None else self.scheme.fast_rate
-        counts = self._trains(target, a, d, rate * fast, 0, 0)
+        counts = self._trains(target, a, d, rate * fast, 2 * self.step, 0)
         if self.fast is not None and (self.step + 1) % self.scheme.transfer_every == 0:
-            for number in range(min(self.scheme.transfer_lines, len(self.fast.plus))):
-                counts += self._transfer(self.fast, number + 1)
-                self.line = (self.line + 1) % len(self.fast.plus)
+            rows = len(self.fast.plus)
+            last = min(self.line + self.scheme.transfer_lines, rows)  # those that are left before the first comes again
+            counts += self._transfer(self.fast, slice(self.line, last))
+            self.line = last % rows
         self.step += 1
         return counts
 
-    def _trains(self, target: PulsedPairs, a: np.ndarray, d: np.ndarray, rate: float, number: int, row: int) -> Counts:
-        write = self._write(number)
+    def _trains(self, target: PulsedPairs, a: np.ndarray, d: np.ndarray, rate: float, write: int, row: int) -> Counts:
         scheme, key = self.scheme, np.uint64(bits(self.key, write))
         ups, downs, slots = coincidences(a, d, rate / self.step_weight, scheme.bit_length, key, scheme.managed)
         cells, pulses = target.pulse(ups, downs, write, row)
         # Lines of one sign at a time: a phase of trains for the pulses up and one for those down.
         return Counts(cells=cells, pulses=pulses, slots=2 * slots)
 
-    def _transfer(self, fast: PulsedPairs, number: int) -> Counts:
-        read = self._read(fast, self.line, number) * self.scheme.transfer_rate
-        line, columns = slice(self.line, self.line + 1), read.shape[1]
-        reading = Counts(vectors=1, outputs=columns, sensed=columns)
-        if self.buffer is None:
-            one = np.ones((1, 1), read.dtype)
-            return reading + self._trains(self.pairs, one, -read, 1.0, number, self.line)
-        self.buffer[line] += read
-        whole = np.trunc(self.buffer[line] / self.buffer.dtype.type(self.step_weight))
-        whole = np.clip(whole, -self.scheme.bit_length, self.scheme.bit_length)
-        self.buffer[line] -= whole * self.buffer.dtype.type(self.step_weight)
+    def _transfer(self, fast: PulsedPairs, lines: slice) -> Counts:
+        read = self._read(fast, lines) * self.scheme.transfer_rate
+        number, columns = read.shape
+        reading = Counts(vectors=number, outputs=number * columns, sensed=number * columns)
+        if self.buffer is None:  # each line is driven by itself, one after another
+            alone = np.eye(number, dtype=read.dtype)
+            return reading + self._trains(self.pairs, alone, -read, 1.0, 2 * self.step + 1, lines.start)
+        buffer, step = self.buffer[lines], self.buffer.dtype.type(self.step_weight)
+        buffer += read
+        whole = np.clip(np.trunc(buffer / step), -self.scheme.bit_length, self.scheme.bit_length)
+        buffer -= whole * step
         ups, downs = (np.maximum(sign * whole, 0).astype(np.int32) for sign in (1, -1))
-        cells, pulses = self.pairs.pulse(ups, downs, self._write(number), self.line)
-        slots = int(ups.max(initial=0)) + int(downs.max(initial=0))
+        cells, pulses = self.pairs.pulse(ups, downs, 2 * self.step + 1, lines.start)
+        slots = int((ups.max(axis=1) + downs.max(axis=1)).sum())
         return reading + Counts(cells=cells, pulses=pulses, slots=slots)
 
-    def _write(self, number: int) -> int:
-        # Updates of A and of every line after it have numbers of their own.
-        return self.step * (self.scheme.transfer_lines + 1) + number
-
-    def _read(self, fast: PulsedPairs, line: int, number: int) -> np.ndarray:
-        # One line driven at full scale: its weights, with the noise of a read.
-        plus, minus = fast.plus[line : line + 1], fast.minus[line : line + 1]
+    def _read(self, fast: PulsedPairs, lines: slice) -> np.ndarray:
+        # Lines driven at full scale, one after another: their weights, with the noise of a read.
+        plus, minus = fast.plus[lines], fast.minus[lines]
         current = plus - minus
         if fast.device.read_noise is not None:
             sigma = np.hypot(read_sigma(plus, fast.device), read_sigma(minus, fast.device))
-            random = stream(fast.seed, fast.name, "read", self._write(number))
+            random = stream(fast.seed, fast.name, "read", self.step)
             current = current + sigma * random.standard_normal(current.shape, np.float32)
         return (current * self.scale).astype(plus.dtype)
 

@@ -87,6 +87,23 @@ def symmetry_point(update: Update, window: Conductance) -> float:
     return window.g_min_S + (1 + zero) * window.span_S / 2
 
 
+def symmetry_points(shape: tuple[int, int], update: Update, window: Conductance, device_key: np.uint64) -> np.ndarray:
+    """Return the symmetry point (S) of every cell, with its own asymmetry and bounds, float32.
+
+    Hardware finds it by pulses up and down in turns until nothing moves on average; here that calibration is perfect.
+
+    Parameters
+    ----------
+    shape : (rows, columns)
+    update, window, device_key
+        As in `pulse`.
+    """
+    numbers, table = law_numbers(update, window)
+    g = np.empty(shape, np.float32)
+    kernels.symmetry_points(numbers, table, device_key, g)
+    return g
+
+
 def _slopes(update: Update) -> tuple[float, float]:
     if isinstance(update, LinearStep):
         return update.gamma_up, update.gamma_down

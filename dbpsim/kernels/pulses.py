@@ -312,3 +312,51 @@ def pulse_counts(g, ups, downs, numbers, table, pulse_key, device_key, first_row
         done[row] = _pulse_row(
             g[row], ups[row], downs[row], first_row + row, numbers, table, pulse_key, device_key, cell, z, walked
         )
+
+
+@parallel_kernel
+def symmetry_points(numbers, table, device_key, g):
+    """Set `g` (S) to where each cell's own step up equals its step down; to the middle of its bounds where none is between them.
+
+    Parameters
+    ----------
+    numbers, table, device_key
+        As in `pulse_counts`.
+    g : array, shape (rows, columns)
+    """
+    rows, columns = g.shape
+    for row in prange(rows):
+        cell = np.zeros((4, columns + 1), np.float32)
+        even = columns + columns % 2
+        for k in range(4):
+            if numbers[STEP_SPREAD + k] > 0:
+                fill_normals(device_key, (row * 4 + k) * (even // 2), cell[k, :even])
+        for c in range(columns):
+            step_up, step_down, low, high = _own(
+                numbers[STEP], numbers[ASYMMETRY] + numbers[ASYMMETRY_SPREAD] * cell[1, c],
+                _ONE + numbers[UPPER_SPREAD] * cell[2, c], -_ONE + numbers[LOWER_SPREAD] * cell[3, c], numbers[LOWEST],
+            )  # fmt: skip
+            g[row, c] = numbers[MIDDLE] + numbers[HALF_WINDOW] * _balance(step_up, step_down, low, high, numbers, table)
+
+
+@kernel
+def _gain(x, step_up, step_down, low, high, numbers, table):
+    up, _, down, _ = _factors(table, numbers, x, low, high)
+    return step_up * up - step_down * down
+
+
+@kernel
+def _balance(step_up, step_down, low, high, numbers, table):
+    # The zero of a falling function by bisection, to float32.
+    below, above = np.float64(low), np.float64(high)
+    middle = 0.5 * (below + above)
+    at_low = _gain(below, step_up, step_down, low, high, numbers, table)
+    if not at_low > 0 > _gain(above, step_up, step_down, low, high, numbers, table):
+        return middle
+    for _ in range(26):
+        if _gain(middle, step_up, step_down, low, high, numbers, table) > 0:
+            below = middle
+        else:
+            above = middle
+        middle = 0.5 * (below + above)
+    return middle
