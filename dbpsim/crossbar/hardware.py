@@ -90,8 +90,12 @@ class WeightMapping(Section):
 
 
 class Effects(Section):
-    """Switches, one an effect, for taking a chip's imperfections apart."""
+    """Switches, one an effect, for taking a chip's imperfections apart.
 
+    Without `clipping` a `headroom` below 1 counts as 1: programming cuts no weight.
+    """
+
+    clipping: bool = True
     levels: bool = True
     spread: bool = True
     programming_error: bool = True

@@ -44,7 +44,8 @@ def weight_limits(matrix: np.ndarray, hardware: Hardware) -> np.ndarray:
         starts = np.arange(0, matrix.shape[1], tile.columns)
         rows = (np.abs(matrix[cut]).max(axis=0) for cut in blocks(len(matrix), tile.rows))
         largest = np.array([np.maximum.reduceat(row, starts) for row in rows], np.float64)
-    return np.where(largest > 0, largest, 1.0) * hardware.mapping.headroom
+    headroom = hardware.mapping.headroom if hardware.effects.clipping else max(hardware.mapping.headroom, 1.0)
+    return np.where(largest > 0, largest, 1.0) * headroom
 
 
 def limits_of_rows(w_max: np.ndarray, first: int, columns: int, tile: Tile) -> np.ndarray:

@@ -20,6 +20,7 @@ MAPPINGS = [
     {"mapping.transpose": "replica"},
     {"mapping.scheme": "bit_sliced", "mapping.scale": "tile", "mapping.transpose": "replica"},
 ]
+NO_CLIPPING = {"effects.clipping": False}
 W = np.random.default_rng(0).standard_normal((20, 45)) * np.linspace(0.2, 3, 20)[:, None]
 TILE = {"tile.rows": 16, "tile.columns": 8}
 
@@ -54,7 +55,7 @@ def test_both_reads_of_the_same_cells_are_adjoint(mapping):
 
 
 def test_a_replica_has_errors_of_its_own():
-    quiet = {"effects.read_noise": False, "dac.bits": "none", "adc.bits": "none"}
+    quiet = NO_CLIPPING | {"effects.read_noise": False, "dac.bits": "none", "adc.bits": "none"}
     chip, same = dense("pcm", quiet | {"mapping.transpose": "replica"}), dense("pcm", quiet)
     eye = np.eye(20)
     assert np.array_equal(chip.weight, same.weight)  # the forward arrays are the same ones
@@ -67,7 +68,7 @@ def test_a_replica_has_errors_of_its_own():
 @pytest.mark.parametrize("scale", ["tile", "column"])
 def test_a_largest_weight_of_its_own_brings_small_columns_above_the_converters_step(scale):
     weight = W * np.logspace(0, -4, 20)[:, None]  # columns of the array of very different size
-    changes = {"device": "ideal", "dac.bits": "none", "adc.bits": 8, "tile.columns": 1}
+    changes = NO_CLIPPING | {"device": "ideal", "dac.bits": "none", "adc.bits": 8, "tile.columns": 1}
     a = np.random.default_rng(1).standard_normal((6, 45))
     plain, scaled = (dense("pcm", changes | {"mapping.scale": s}, weight) for s in ("matrix", scale))
     small = slice(15, 20)
@@ -77,7 +78,8 @@ def test_a_largest_weight_of_its_own_brings_small_columns_above_the_converters_s
 
 
 def test_a_columns_gain_is_in_front_of_the_converter_when_it_drives():
-    chip = dense("pcm", {"device": "ideal", "adc.bits": "none", "dac.bits": 6, "mapping.scale": "column"})
+    changes = NO_CLIPPING | {"device": "ideal", "adc.bits": "none", "dac.bits": 6, "mapping.scale": "column"}
+    chip = dense("pcm", changes)
     d, gain = np.random.default_rng(2).standard_normal((6, 20)), np.abs(W).max(axis=1)
     driven = d * gain
     full = np.abs(driven).max(axis=1, keepdims=True)
@@ -99,7 +101,7 @@ def test_pulses_follow_the_weights_within_a_step_on_other_mappings(scheme):
 @given(*[st.integers(1, 40)] * 2, *[st.integers(1, 12)] * 2, st.sampled_from(["matrix", "tile", "column"]))
 @settings(max_examples=60, deadline=None)
 def test_a_cells_largest_weight_is_the_same_by_rows_and_by_index(rows, columns, down, across, scale):
-    hardware = load_hardware("pcm", {"tile.rows": down, "tile.columns": across, "mapping.scale": scale})
+    hardware = load_hardware("ideal", {"links": "digital", "tile.rows": down, "tile.columns": across, "mapping.scale": scale})
     matrix = np.random.default_rng(rows * 41 + columns).standard_normal((rows, columns))
     limits = weight_limits(matrix, hardware)
     by_rows = np.concatenate([

@@ -62,6 +62,7 @@ def test_switches_make_any_device_exact():
         np.random.default_rng(1).standard_normal((4, 300)),
     )
     changes = {
+        "effects.clipping": False,
         "effects.programming_error": False,
         "effects.read_noise": False,
         "dac.bits": "none",
@@ -199,7 +200,7 @@ def test_partial_sums_of_tiles_are_converted_one_by_one():
         np.random.default_rng(0).standard_normal((3, 500)),
         np.random.default_rng(1).standard_normal((6, 500)),
     )
-    hardware = load_hardware("pcm", {"device": "ideal", "dac.bits": "none", "adc.bits": 5})
+    hardware = load_hardware("pcm", {"device": "ideal", "dac.bits": "none", "adc.bits": 5, "effects.clipping": False})
     chip = CrossbarDense(weight, hardware, "fc", 0)
     expected = np.zeros((6, 3))
     for cut in (slice(0, 256), slice(256, 500)):
