@@ -46,7 +46,7 @@ class Chip(Network):
         network : Network
             Stays as it is.
         hardware : str, path or Hardware
-            A preset ("ideal", "pcm", "ecram"), a TOML file, or an object.
+            A preset ("ideal", "pcm", "ecram", ...: `dbpsim.crossbar.list_hardware`), a TOML file, or an object.
         seed : int
             Two seeds are two chips of one kind.
 

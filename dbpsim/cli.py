@@ -97,7 +97,7 @@ def _problem(command: argparse.ArgumentParser) -> None:
     command.add_argument("--path", help="archive or folder of the data")
     command.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     command.add_argument("--batch", type=_positive, default=16)
-    command.add_argument("--hardware", help="ideal, pcm, ecram, or a TOML file")
+    command.add_argument("--hardware", help="ideal, pcm, ecram or another preset, or a TOML file")
     command.add_argument("--normalise", action="store_true", help="batch normalisation (vgg9)")
 
 

@@ -5,12 +5,14 @@ import math
 import numpy as np
 import pytest
 
+import dbpsim as dbp
 from dbpsim.crossbar import list_hardware, load_hardware
 from dbpsim.crossbar.mapping import differential, pair, tile_count, weight_limits, weights
 
 
 def test_presets_load_and_say_what_they_are():
-    assert [h.name for h in list_hardware()] == ["ecram", "ideal", "pcm"]
+    names = ["capacitor", "ecram", "fefet", "hermes", "ideal", "mram", "neurram", "pcm", "reram", "sonos"]
+    assert [h.name for h in list_hardware()] == names
     pcm = load_hardware("pcm")
     assert (pcm.tile.rows, pcm.tile.columns, pcm.dac.bits, pcm.adc.bits, pcm.links) == (
         256,
@@ -85,3 +87,20 @@ def test_tiles_are_counted_up():
     tile = load_hardware("pcm").tile
     assert tile_count((256, 257), tile) == (1, 2)
     assert tile_count((1, 1), tile) == (1, 1)
+
+
+@pytest.mark.parametrize("preset", [h.name for h in list_hardware()])
+def test_every_preset_computes_and_learns_and_says_what_it_cost(preset):
+    net = dbp.models.mlp(20, 12, 3, seed=0)
+    random = np.random.default_rng(0)
+    x, y = random.standard_normal((64, 20)).astype("f4"), random.integers(0, 3, 64)
+    x[:, :3] += 2 * np.eye(3, dtype="f4")[y]
+    chip = dbp.Chip.program(net, preset, seed=1)
+    first = dbp.backprop(chip, x, y).loss
+    for _ in range(20):
+        for name, gradient in dbp.backprop(chip, x, y).gradients.items():
+            chip.parameters[name] -= 0.3 * gradient
+        chip.write()
+    run = dbp.relax(chip, x, y, schedule="wavefront")
+    assert run.loss < 0.8 * first
+    assert dbp.cost(chip, run).total_J > 0
