@@ -31,19 +31,18 @@ from dbpsim.crossbar.mapping import (
     weight_limits,
 )
 from dbpsim.crossbar.writes import InPlace, PulsedPairs, pairs, zero_of
-from dbpsim.devices.drift import drift_exponent, drifted
+from dbpsim.devices.ageing import aged, ages
 from dbpsim.devices.faults import pin
 from dbpsim.devices.programming import written
-from dbpsim.devices.retention import retained
 from dbpsim.devices.schema import Device
 from dbpsim.devices.temperature import at_temperature
 from dbpsim.devices.update import pulse, whole_pulses
 from dbpsim.devices.update_laws import Update
-from dbpsim.devices.window import windows
+from dbpsim.devices.window import moves, swings, window_left, windows
 from dbpsim.kernels.cell_random import CellRandom
 from dbpsim.kernels.random import stream, stream_key
 
-_SECTIONS = ("levels", "spread", "read_noise", "random_telegraph", "drift", "retention", "faults")  # effects called so too
+_SECTIONS = ("levels", "spread", "read_noise", "random_telegraph", "drift", "retention", "endurance", "faults")  # effects too
 
 
 def as_used(hardware: Hardware) -> Device:
@@ -130,6 +129,12 @@ class Cells:
         """Return the random numbers for `purpose` of the cells at the flat indices `at` (in place of a NumPy generator)."""
         return CellRandom(stream_key(self.seed, self.name, purpose, number, side), at)
 
+    @property
+    def cycles(self) -> float:
+        """Full swings that a cell has seen: the mean over all, since no cell counts its own (a choice)."""
+        pulses = self.written.pulses / sum(g.size for _, g in self.sides)
+        return swings(pulses, self.device, anew=self.hardware.update.mode in ("ideal", "write_verify"))
+
     def line_conductance(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the summed conductance (S) of each row's and of each column's cells, float64; a reference counts for its row."""
         rows, columns = (sum(g.sum(axis, dtype=np.float64) for _, g in self.sides) for axis in (1, 0))
@@ -146,6 +151,8 @@ class Cells:
             The cells that changed; None for all of them.
         """
         self.writes += 1
+        if not moves(self.cycles, self.device):
+            return np.empty(0, np.intp)
         mode, update = self.hardware.update.mode, self.device.update
         if self.in_place is not None or update is None or mode == "ideal":
             self._program(matrix)
@@ -160,22 +167,14 @@ class Cells:
         """Age the cells: retention and drift, from the conductances as written; slow noise is drawn anew."""
         self.age_s += seconds
         self.epoch += 1
-        if self.device.drift is None and self.device.retention is None:
+        if not ages(self.device):
             return
         if self.fresh is None:
             self.fresh = [g.copy() for _, g in self.sides]
         for (side, held), fresh in zip(self.sides, self.fresh, strict=True):
             for cut in blocks(len(held), self.hardware.tile.rows):
-                held[cut] = self._aged(fresh[cut], side, cut)
+                held[cut] = aged(fresh[cut], self.age_s, self.device, self.random("ageing", side, self._numbers(cut)))
         self._pin()
-
-    def _aged(self, fresh: np.ndarray, side: str, cut: slice) -> np.ndarray:
-        at, device = self._numbers(cut), self.device
-        z = self.random("retention", side, at).standard_normal(fresh.shape) if device.retention is not None else fresh
-        g = retained(fresh, z, self.age_s, device)
-        if device.drift is None:
-            return g
-        return drifted(g, drift_exponent(fresh, device, self.random("drift", side, at)), self.age_s, device)
 
     def _numbers(self, cut: slice) -> np.ndarray:
         return np.arange(cut.start * self.shape[1], cut.stop * self.shape[1])
@@ -189,6 +188,8 @@ class Cells:
         rate : float
         """
         assert self.in_place is not None
+        if not moves(self.cycles, self.device):
+            return
         before = self._before()
         took = self.in_place.descend(a, d, rate)
         written = Counts(cells=took.cells, pulses=took.pulses, slots=took.slots)
@@ -205,6 +206,9 @@ class Cells:
             for side, g in self.sides:
                 low, high = windows(at.shape, self.device, self.random("window", side, at))
                 g.ravel()[at] = np.clip(g.ravel()[at], low, high)
+        if (left := window_left(self.cycles, self.device)) < 1:
+            for _, g in self.sides:
+                np.minimum(g, self.device.conductance.g_min_S + left * self.device.conductance.span_S, out=g)
         self._pin()
         if before is not None and self.fresh is not None:
             for fresh, old, (_, now) in zip(self.fresh, before, self.sides, strict=True):

@@ -103,6 +103,7 @@ class Effects(Section):
     random_telegraph: bool = True
     drift: bool = True
     retention: bool = True
+    endurance: bool = True
     faults: bool = True
     update_noise: bool = True
 

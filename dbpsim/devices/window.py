@@ -50,8 +50,10 @@ def windows(shape: tuple[int, ...], device: Device, random: np.random.Generator)
     return low, high
 
 
-def swings(pulses: float, device: Device) -> float:
+def swings(pulses: float, device: Device, anew: bool = False) -> float:
     """Return the full swings, up and down, that `pulses` a cell are worth: what its endurance counts.
+
+    With `anew`, cells are not pulsed blind but programmed anew at each write: one swing, or what the steps of the loop add up to.
 
     Examples
     --------
@@ -59,13 +61,13 @@ def swings(pulses: float, device: Device) -> float:
     >>> swings(2000.0, load_device("ecram"))  # a thousand steps up and a thousand down
     1.0
     """
-    update = device.update
-    if update is None:  # written as a whole, each time
+    law = device.write_verify if anew or device.update is None else device.update
+    if law is None:
         return pulses if device.programming is None else pulses / device.programming.pulses_per_cell
-    return pulses * min(1.0, update.step_S / (2 * device.conductance.span_S))
+    return pulses * min(1.0, law.step_S / (2 * device.conductance.span_S))
 
 
-def window_left(cycles: np.ndarray, device: Device) -> np.ndarray:
+def window_left(cycles: np.ndarray | float, device: Device) -> np.ndarray:
     """Return the share of its span each cell has left after `cycles` full swings.
 
     Examples
@@ -82,7 +84,7 @@ def window_left(cycles: np.ndarray, device: Device) -> np.ndarray:
     return wear.cycles / np.maximum(cycles, wear.cycles)
 
 
-def moves(cycles: np.ndarray, device: Device) -> np.ndarray:
+def moves(cycles: np.ndarray | float, device: Device) -> np.ndarray:
     """Return whether each cell still moves under a pulse after `cycles` full swings."""
     wear = device.endurance
     if wear is None or wear.wear == "closes":

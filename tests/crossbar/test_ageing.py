@@ -192,3 +192,35 @@ def test_warmth_is_noise_where_the_device_says_so():
     warm = {"device.temperature": law, "effects.programming_error": False}
     at = [dense(warm | {"temperature_K": t}).tiles.views[0].variance for t in (300.0, 360.0)]
     assert np.median(at[1] / at[0]) == pytest.approx(1.44, rel=1e-3)
+
+
+@pytest.mark.parametrize("mode", ["mixed_precision", "write_verify", "stochastic_pulses"])
+def test_worn_cells_stop_where_they_are_and_a_switch_spares_them(mode):
+    worn = {"device.endurance": {"cycles": 1.5, "source": "a test"}, "update.mode": mode}
+
+    def swung(changes):
+        chip = dense(STILL | changes, hardware="ecram", weight=np.sign(W))
+        for sign in (-1, 1) * 5:
+            if mode == "stochastic_pulses":
+                chip.tiles.cells.descend(np.ones((40, 300), np.float32), np.full((40, 64), sign, np.float32), 0.05)
+            else:
+                chip.write(np.float32(sign) * np.sign(W))
+        return chip
+
+    chip, spared = swung(worn), swung(worn | {"effects.endurance": False})
+    cells = chip.tiles.cells
+    assert 1.5 <= cells.cycles < 3.0
+    assert spared.tiles.cells.cycles > 1.5 * cells.cycles
+    before = cells.g_plus.copy()
+    chip.write(0.5 * W)
+    assert np.array_equal(cells.g_plus, before)
+
+
+def test_a_window_that_closes_takes_the_large_weights():
+    closes = {"device.endurance": {"cycles": 1.0, "wear": "closes", "source": "a test"}}
+    chip = dense(STILL | closes, hardware="ecram", weight=np.sign(W))
+    for sign in (-1, 1) * 3:
+        chip.write(np.float32(sign) * np.sign(W))
+    cells = chip.tiles.cells
+    assert cells.cycles > 1.5
+    assert cells.g_plus.max() <= chip.hardware.device.conductance.span_S / cells.cycles * (1 + 1e-6)
