@@ -47,7 +47,9 @@ def sheet(device: Device) -> str:
     ...
     """
     lines = [f"{device.name} ({device.family})", *textwrap.wrap(device.summary, _WIDTH)]
-    absent = []
+    absent: list[str] = []
+    if not device.transposed_read:
+        lines.append("Arrays of it cannot be read transposed.")
     for name in type(device).model_fields:
         section = getattr(device, name)
         if isinstance(section, BaseModel):

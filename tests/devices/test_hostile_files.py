@@ -8,7 +8,7 @@ from dbpsim.devices.library import validated
 from dbpsim.devices.schema import Device
 
 LIBRARY = [load_device(r.name).model_dump(mode="json", exclude_none=True) for r in list_devices()]
-SECTIONS = sorted(set(Device.model_fields) - {"name", "family", "summary"})
+SECTIONS = sorted(set(Device.model_fields) - {"name", "family", "summary", "transposed_read"})
 KEYS = sorted({key for file in LIBRARY for section in file.values() if isinstance(section, dict) for key in section} | {"law"})
 LAWS = ["exponential", "tabulated", "linear_step", "piecewise_step", "none"]
 
