@@ -202,6 +202,8 @@ class Cells:
 
     def _settle(self, before: list[np.ndarray] | None, at: np.ndarray | None) -> None:
         # What no pulse changes: cells stay in windows of their own, faulty ones stay as they are, all age on.
+        for _, g in self.sides:
+            np.maximum(g, 0, out=g)  # a step down to 0 S may miss it by float32's rounding
         if self.device.spread is not None and at is not None:
             for side, g in self.sides:
                 low, high = windows(at.shape, self.device, self.random("window", side, at))
@@ -346,12 +348,14 @@ class Cells:
         return pulses
 
     def _slots(self, at: np.ndarray, given: np.ndarray) -> int:
-        # Rows of a tile one after another, the cells of a row and all tiles together.
-        tile = self.hardware.tile
+        # Rows of a tile one after another, the cells of a row and all tiles together; `at` rises.
+        tile, across = self.hardware.tile, -(-self.shape[1] // self.hardware.tile.columns)
         rows, columns = np.divmod(at, self.shape[1])
-        longest = np.zeros((self.shape[0], -(-self.shape[1] // tile.columns)))
-        np.maximum.at(longest, (rows, columns // tile.columns), given)
-        return int(np.add.reduceat(longest, range(0, self.shape[0], tile.rows), axis=0).max())
+        line = rows * across + columns // tile.columns
+        starts = np.flatnonzero(np.diff(line, prepend=-1))
+        longest = np.zeros(self.shape[0] * across)
+        longest[line[starts]] = np.maximum.reduceat(given, starts)
+        return int(np.add.reduceat(longest.reshape(-1, across), range(0, self.shape[0], tile.rows), axis=0).max())
 
     def state(self) -> dict[str, np.ndarray]:
         """Return everything that writes depend on and change, as arrays (not copies)."""

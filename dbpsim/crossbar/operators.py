@@ -123,7 +123,7 @@ class _CrossbarOperator:
         self._counts = [Counts.from_array(c) for c in state["counts"]]
 
     def _matrix(self, weight: np.ndarray) -> np.ndarray:
-        if not np.isfinite(weight).all():
+        if not (np.isfinite(weight.max(initial=0)) and np.isfinite(weight.min(initial=0))):  # without an array of answers
             raise ValueError(
                 f"{self.name}: weights hold NaN or infinity; found {np.count_nonzero(~np.isfinite(weight))}."
             )
@@ -193,7 +193,7 @@ class CrossbarDense(_CrossbarOperator):
     """
 
     def _as_matrix(self, weight: np.ndarray) -> np.ndarray:
-        return np.ascontiguousarray(weight.T)
+        return weight.T
 
     @property
     def weight(self) -> np.ndarray:

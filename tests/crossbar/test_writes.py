@@ -125,3 +125,20 @@ def test_switching_the_error_off_leaves_the_pulses_of_programming():
     counts = [Cells(weight, h, "w", seed=1).written for h in (hardware, hardware.model_copy(update={"effects": off}))]
     assert counts[0] == counts[1]
     assert counts[0].pulses == 2 * 48 * 20
+
+
+@pytest.mark.parametrize("hardware", ["ecram", "reram", "capacitor", "fefet"])
+def test_pulses_keep_two_sided_cells_in_their_window(hardware):
+    c = chip(hardware, {"effects.levels": False})
+    window, update = c.hardware.device.conductance, c.hardware.device.update
+    before = [g.copy() for _, g in c.tiles.cells.sides]
+    random, weight = np.random.default_rng(1), W.copy()
+    for _ in range(3):
+        weight += (0.3 * random.standard_normal(W.shape)).astype(np.float32)
+        c.write(weight)
+    if update.lower_spread == 0 == update.upper_spread:  # else every cell has bounds of its own
+        for old, (_, g) in zip(before, c.tiles.cells.sides, strict=True):
+            assert (g >= np.minimum(old, window.g_min_S) - 1e-6 * window.g_max_S).all()
+            assert (g <= np.maximum(old, window.g_max_S) * (1 + 1e-5)).all()
+    assert all((g >= 0).all() for _, g in c.tiles.cells.sides)
+    assert any((g != old).any() for old, (_, g) in zip(before, c.tiles.cells.sides, strict=True))
