@@ -25,6 +25,7 @@ from dbpsim.crossbar.converters import sense_limit
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.mapping import blocks, limits_of_rows
 from dbpsim.crossbar.views import Bank, View
+from dbpsim.devices.drift import global_scale
 from dbpsim.kernels.memory import empty
 from dbpsim.kernels.random import bits, stream, stream_key
 from dbpsim.kernels.readout import read_out
@@ -222,7 +223,7 @@ class TiledMatrix:
                 now = self._known_outputs(number == 1)
                 known[number] += _KNOWN_VECTORS
                 assert bank.reference is not None
-                bank.scale = bank.scale * np.divide(bank.reference, now, out=np.ones_like(now), where=now > 0)
+                bank.scale = bank.scale * global_scale(bank.reference, now)
             self._look()
         return known[0], known[1]
 

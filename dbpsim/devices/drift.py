@@ -40,20 +40,23 @@ def drifted(g: np.ndarray, nu: np.ndarray, time_s: float, device: Device) -> np.
     return g * (time_s / device.drift.t0_s) ** -nu
 
 
-def global_scale(reference: np.ndarray, now: np.ndarray) -> float:
-    """Return the factor that brings outputs `now` back to the size of the `reference` outputs for the same inputs.
+def global_scale(reference: np.ndarray | float, now: np.ndarray | float) -> np.ndarray:
+    """Return the factors that bring outputs back to the size they had.
 
-    Raises
-    ------
-    ValueError
-        If nothing is left to scale.
+    Parameters
+    ----------
+    reference, now : arrays
+        sum |y| over known inputs, soon after programming and now, one for each group of cells with a scale of its own.
+
+    Returns
+    -------
+    array
+        reference / now; 1 where nothing is left to scale.
 
     Examples
     --------
-    >>> global_scale(np.array([2.0, -4.0]), np.array([1.0, -2.0]))
-    2.0
+    >>> global_scale(np.array([6.0, 1.0]), np.array([3.0, 0.0])).tolist()
+    [2.0, 1.0]
     """
-    left = float(np.abs(now).sum())
-    if not left:
-        raise ValueError("global_scale: found outputs that are all zero; accepted: a read that gives current.")
-    return float(np.abs(reference).sum()) / left
+    now = np.asarray(now)
+    return np.divide(reference, now, out=np.ones_like(now, np.float64), where=now > 0)

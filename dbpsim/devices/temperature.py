@@ -34,6 +34,8 @@ def arrhenius(activation_eV: float, temperature_K: float, reference_K: float) ->
 def thermal_sigma(g: np.ndarray | float, temperature_K: float, bandwidth_Hz: float, v_read_V: float) -> np.ndarray:
     """Return the standard deviation (S) that thermal noise gives a read of `g` (S) in `bandwidth_Hz` at `v_read_V`.
 
+    The noise is a current that does not follow the voltage: at a tenth of `v_read_V` it is ten times as many siemens.
+
     Examples
     --------
     >>> f"{float(thermal_sigma(1e-6, 300.0, 1e7, 0.2)):.1e}"  # a 1 uS cell read in 50 ns

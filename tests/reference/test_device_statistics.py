@@ -194,7 +194,7 @@ def test_a_global_scale_undoes_the_mean_of_the_drift_and_leaves_its_spread():
     random = np.random.default_rng(10)
     g = np.full(N, 25 * US)
     later = drifted(g, drift_exponent(g, PCM, random), 30 * 86400.0, PCM)
-    scale = global_scale(g, later)
+    scale = float(global_scale(g.sum(), later.sum()))
     decades = math.log(30 * 86400 / 20.0)
     # the mean of exp(-nu L) of a normal nu
     assert scale == pytest.approx(math.exp(0.049 * decades - (0.008 * decades) ** 2 / 2), rel=SIGMAS * 0.1 / math.sqrt(N))
