@@ -19,7 +19,7 @@ import numpy as np
 
 from dbpsim.crossbar.activity import Counts
 from dbpsim.crossbar.faulty import faulty_pairs
-from dbpsim.crossbar.hardware import Hardware
+from dbpsim.crossbar.hardware import Hardware, as_used
 from dbpsim.crossbar.mapping import (
     blocks,
     differential,
@@ -34,30 +34,11 @@ from dbpsim.crossbar.writes import InPlace, PulsedPairs, pairs, zero_of
 from dbpsim.devices.ageing import aged, ages
 from dbpsim.devices.faults import pin
 from dbpsim.devices.programming import written
-from dbpsim.devices.schema import Device
-from dbpsim.devices.temperature import at_temperature
 from dbpsim.devices.update import pulse, whole_pulses
 from dbpsim.devices.update_laws import Update
 from dbpsim.devices.window import moves, swings, window_left, windows
 from dbpsim.kernels.cell_random import CellRandom
 from dbpsim.kernels.random import stream, stream_key
-
-_SECTIONS = ("levels", "spread", "read_noise", "random_telegraph", "drift", "retention", "endurance", "faults")  # effects too
-
-
-def as_used(hardware: Hardware) -> Device:
-    """Return the device of `hardware` at its temperature, without the effects that its [effects] switch off."""
-    device, effects = hardware.device, hardware.effects
-    if hardware.temperature_K is not None:
-        device = at_temperature(device, hardware.temperature_K)
-    off: dict[str, object] = {name: None for name in _SECTIONS if not getattr(effects, name)}
-    if not effects.programming_error or hardware.update.mode == "ideal":
-        exact = {"coefficients_S": (0.0,), "plateau_S": None, "knee_S": None}  # as many pulses, and no error
-        off["programming"] = None if device.programming is None else device.programming.model_copy(update=exact)
-        off["write_verify"] = None
-    if not effects.update_noise and device.update is not None:
-        off["update"] = device.update.model_copy(update={"step_sigma": 0.0})
-    return device.model_copy(update=off)
 
 
 class Cells:

@@ -22,7 +22,9 @@ from dbpsim.crossbar.converters import NO_CONVERTER, Converter
 from dbpsim.crossbar.update_scheme import UpdateScheme
 from dbpsim.devices.library import is_path, load_device, read_toml, validated
 from dbpsim.devices.schema import Device, Positive, Section, suggestion
+from dbpsim.devices.temperature import at_temperature
 
+_SECTIONS = ("levels", "spread", "read_noise", "random_telegraph", "drift", "retention", "endurance", "faults")  # effects too
 _PRESETS = Path(__file__).with_name("presets")
 
 
@@ -180,6 +182,21 @@ class Hardware(Section):
     def noisy(self) -> bool:
         """Whether two reads of one input may differ."""
         return self.effects.read_noise and self.device.read_noise is not None
+
+
+def as_used(hardware: Hardware) -> Device:
+    """Return the device of `hardware` at its temperature, without the effects that its [effects] switch off."""
+    device, effects = hardware.device, hardware.effects
+    if hardware.temperature_K is not None:
+        device = at_temperature(device, hardware.temperature_K)
+    off: dict[str, object] = {name: None for name in _SECTIONS if not getattr(effects, name)}
+    if not effects.programming_error or hardware.update.mode == "ideal":
+        exact = {"coefficients_S": (0.0,), "plateau_S": None, "knee_S": None}  # as many pulses, and no error
+        off["programming"] = None if device.programming is None else device.programming.model_copy(update=exact)
+        off["write_verify"] = None
+    if not effects.update_noise and device.update is not None:
+        off["update"] = device.update.model_copy(update={"step_sigma": 0.0})
+    return device.model_copy(update=off)
 
 
 def _changed(data: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
