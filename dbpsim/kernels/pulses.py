@@ -34,6 +34,7 @@ from dbpsim.kernels.random import bits, normal, uniform
 
 _f = np.float32
 _ZERO, _HALF, _ONE, _TWO, _TINY, _FAR = _f(0), _f(0.5), _f(1), _f(2), _f(1e-12), _f(1e12)
+_NAN = _f(np.nan)
 _FEW, _SLIGHT = _f(0.02), _f(0.05)  # of n e: where differences of near numbers, and terms of second order, are left out
 _NEAR = _f(16.0)  # variances of its path within which a cell counts as near a bound
 _CORRECTION = 0.5826  # -zeta(1/2) / sqrt(2 pi)
@@ -43,6 +44,11 @@ _TURN = 0.1
 STEP, SIGMA, FIXED, ASYMMETRY, STEP_SPREAD, ASYMMETRY_SPREAD, UPPER_SPREAD, LOWER_SPREAD = range(8)
 UP_0, UP_1, DOWN_0, DOWN_1, OWN_BOUNDS, LOWEST, MIDDLE, HALF_WINDOW = range(8, 16)
 NUMBERS = 16
+
+# A row is pulsed block by block; what is known of a block's cells lies in one array, a quantity after another.
+_BLOCK = 256
+_STEP_Z, _SKEW_Z, _HIGH_Z, _LOW_Z, _Z, _UP, _UP_SLOPE, _DOWN, _DOWN_SLOPE, _MOVE, _END = (k * _BLOCK for k in range(11))
+_ROWS = 11
 
 
 @kernel
@@ -228,29 +234,55 @@ def _repeated(pulses, e, b, q0, q1, q2):
 
 
 @kernel
-def _few_pulses_row(g, ups, downs, step_z, skew_z, high_z, low_z, z, numbers, left):
-    """Pulse the cells of a row whose step hardly changes under way and that stay clear of their bounds; mark those `left`.
+def _affine_factors(g, numbers, work):
+    per_half, own = _ONE / numbers[HALF_WINDOW], numbers[OWN_BOUNDS]
+    own_high, own_low = own * numbers[UPPER_SPREAD], own * numbers[LOWER_SPREAD]
+    middle, up_0, up_1, down_0, down_1 = numbers[MIDDLE], numbers[UP_0], numbers[UP_1], numbers[DOWN_0], numbers[DOWN_1]
+    for c in range(g.shape[0]):
+        x = (np.float32(g[c]) - middle) * per_half
+        work[_UP + c] = up_0 + own_high * work[_HIGH_Z + c] + up_1 * x
+        work[_DOWN + c] = down_0 - own_low * work[_LOW_Z + c] + down_1 * x
+        work[_UP_SLOPE + c], work[_DOWN_SLOPE + c], work[_MOVE + c] = up_1, down_1, _FAR
 
-    The closed form to second order for affine laws, without a branch: the loop becomes vector code.
+
+@kernel
+def _table_factors(g, numbers, table, work):
+    per_half, sections = _ONE / numbers[HALF_WINDOW], table.shape[1] - 1
+    scale = _HALF * np.float32(sections)
+    for c in range(g.shape[0]):
+        x = (np.float32(g[c]) - numbers[MIDDLE]) * per_half
+        t = (min(max(x, -_ONE), _ONE) + _ONE) * scale
+        k = min(np.int64(t), sections - 1)
+        t -= np.float32(k)
+        up, down = np.float32(table[0, k]), np.float32(table[1, k])
+        up_rise, down_rise = np.float32(table[0, k + 1]) - up, np.float32(table[1, k + 1]) - down
+        work[_UP + c], work[_UP_SLOPE + c] = up + t * up_rise, up_rise * scale
+        work[_DOWN + c], work[_DOWN_SLOPE + c] = down + t * down_rise, down_rise * scale
+        work[_MOVE + c] = np.float32(table[2, k])
+
+
+@kernel
+def _few_pulses(g, ups, downs, numbers, work):
+    """Set work[_END] to how far every cell moves (half windows), or to nan where that takes a closer look.
+
+    The closed form to second order, for cells whose step hardly changes under way and that stay clear of their bounds.
+    There is no branch in it, and one array at constant offsets, so the loop becomes vector code.
     """
     step, sigma, skew, skew_spread = numbers[STEP], numbers[SIGMA], numbers[ASYMMETRY], numbers[ASYMMETRY_SPREAD]
     step_spread, upper_spread, lower_spread = numbers[STEP_SPREAD], numbers[UPPER_SPREAD], numbers[LOWER_SPREAD]
-    up_0, up_1, down_0, down_1 = numbers[UP_0], numbers[UP_1], numbers[DOWN_0], numbers[DOWN_1]
-    lowest, own, fixed = numbers[LOWEST], numbers[OWN_BOUNDS], numbers[FIXED] > 0
-    middle, half = numbers[MIDDLE], numbers[HALF_WINDOW]
-    per_half, square, slight = _ONE / half, sigma * sigma, _SLIGHT * sigma
+    lowest, fixed, middle = numbers[LOWEST], numbers[FIXED] > 0, numbers[MIDDLE]
+    per_half, square, slight = _ONE / numbers[HALF_WINDOW], sigma * sigma, _SLIGHT * sigma
     for c in range(g.shape[0]):
         count = ups[c] + downs[c]
         n = np.float32(count)
         share = np.float32(ups[c]) / max(n, _ONE)
         rest, more = _ONE - share, _HALF * (n - _ONE)
-        own_step, own_skew = step * abs(_ONE + step_spread * step_z[c]), skew + skew_spread * skew_z[c]
-        high, low = _ONE + upper_spread * high_z[c], max(-_ONE + lower_spread * low_z[c], lowest)
+        own_step, own_skew = step * abs(_ONE + step_spread * work[_STEP_Z + c]), skew + skew_spread * work[_SKEW_Z + c]
+        high, low = _ONE + upper_spread * work[_HIGH_Z + c], max(-_ONE + lower_spread * work[_LOW_Z + c], lowest)
         x = (np.float32(g[c]) - middle) * per_half
         step_up, step_down = own_step * max(_ONE + own_skew, _ZERO), own_step * max(_ONE - own_skew, _ZERO)
-        b_up = step_up * max(up_0 + own * (high - _ONE) + up_1 * x, _ZERO)
-        b_down = -step_down * max(down_0 - own * (low + _ONE) + down_1 * x, _ZERO)
-        s_up, s_down = step_up * up_1, -step_down * down_1
+        b_up, b_down = step_up * max(work[_UP + c], _ZERO), -step_down * max(work[_DOWN + c], _ZERO)
+        s_up, s_down = step_up * work[_UP_SLOPE + c], -step_down * work[_DOWN_SLOPE + c]
         e, b = share * s_up + rest * s_down, share * b_up + rest * b_down
         a_up, a_down = step_up if fixed else b_up, step_down if fixed else b_down
         t_up, t_down = _ZERO if fixed else s_up, _ZERO if fixed else s_down
@@ -260,72 +292,67 @@ def _few_pulses_row(g, ups, downs, step_z, skew_z, high_z, low_z, z, numbers, le
         variance = n * (q0 * (_ONE + _TWO * more * e) + more * b * q1)
         path = n * (share * rest * (b_up - b_down) * (b_up - b_down) + q0)
         room = min(high - x - max(mean, _ZERO), min(mean, _ZERO) + x - low)
-        clear = (room > _ZERO) & (room * room >= _NEAR * path) & ((n * abs(e) < slight) | (count == 1))
-        left[c] = (count > 0) & (not clear)
-        move = mean + np.sqrt(max(variance, _ZERO)) * z[c]
-        g[c] += half * move if clear & (count > 0) else _ZERO
+        move = _HALF * work[_MOVE + c]
+        straight = (n * abs(b) <= move) & (path <= move * move) & (n * abs(e) < slight)
+        clear = (room > _ZERO) & (room * room >= _NEAR * path) & (straight | (count == 1))
+        work[_END + c] = mean + np.sqrt(max(variance, _ZERO)) * work[_Z + c] if clear else _NAN
 
 
 @kernel
-def _pulse_row(g, ups, downs, row, numbers, table, pulse_key, device_key, cell, z, walked):
-    """Pulse one row of cells in place; return (cells that got any, pulses)."""
-    columns = g.shape[0]
+def _draw_devices(device_key, block, numbers, work):
+    # The four numbers that make each cell of a block its own.
+    for k in range(4):
+        if numbers[STEP_SPREAD + k] > 0:
+            fill_normals(device_key, (block * 4 + k) * (_BLOCK // 2), work[k * _BLOCK : (k + 1) * _BLOCK])
+
+
+@kernel
+def _own_cell(c, numbers, work):
+    return _own(
+        numbers[STEP] * abs(_ONE + numbers[STEP_SPREAD] * work[_STEP_Z + c]),
+        numbers[ASYMMETRY] + numbers[ASYMMETRY_SPREAD] * work[_SKEW_Z + c],
+        _ONE + numbers[UPPER_SPREAD] * work[_HIGH_Z + c],
+        -_ONE + numbers[LOWER_SPREAD] * work[_LOW_Z + c],
+        numbers[LOWEST],
+    )
+
+
+@kernel
+def _pulse_block(g, ups, downs, block, numbers, table, pulse_key, device_key, work):
+    """Pulse a block of cells of one row in place; return (cells that got any, pulses)."""
     cells, pulses = 0, 0
-    for c in range(columns):
+    for c in range(g.shape[0]):
         cells += ups[c] + downs[c] > 0
         pulses += ups[c] + downs[c]
     if pulses == 0:
         return 0, 0
-    even = columns + columns % 2
-    for k in range(4):
-        if numbers[STEP_SPREAD + k] > 0:
-            fill_normals(device_key, (row * 4 + k) * (even // 2), cell[k, :even])
-    fill_normals(pulse_key, row * (even // 2), z[:even])
-    step, sigma, fixed, asymmetry = numbers[STEP], numbers[SIGMA], numbers[FIXED] > 0, numbers[ASYMMETRY]
-    step_spread, asymmetry_spread = numbers[STEP_SPREAD], numbers[ASYMMETRY_SPREAD]
-    upper_spread, lower_spread, lowest, own = numbers[UPPER_SPREAD], numbers[LOWER_SPREAD], numbers[LOWEST], numbers[OWN_BOUNDS]
-    up_0, up_slope, down_0, down_slope = numbers[UP_0], numbers[UP_1], numbers[DOWN_0], numbers[DOWN_1]
-    middle, half = numbers[MIDDLE], numbers[HALF_WINDOW]
-    per_half, move, sections = _ONE / half, _FAR, table.shape[1] - 1
-    # Where the step and its noise vanish at the bound, no walk gets there.
-    walls = own == 0 or fixed or step * (_ONE + _TWO * _TWO * sigma) > _HALF
-    if sections < 0:
-        _few_pulses_row(g, ups, downs, cell[0], cell[1], cell[2], cell[3], z, numbers, walked)
+    _draw_devices(device_key, block, numbers, work)
+    fill_normals(pulse_key, block * (_BLOCK // 2), work[_Z : _Z + _BLOCK])
+    if table.shape[1] > 0:
+        _table_factors(g, numbers, table, work)
     else:
-        for c in range(columns):
-            walked[c] = ups[c] + downs[c] > 0
-    for c in range(columns):
-        if walked[c]:
-            x = np.float32(g[c] - middle) * per_half
-            step_up, step_down, low, high = _own(
-                step * abs(_ONE + step_spread * cell[0, c]), asymmetry + asymmetry_spread * cell[1, c],
-                _ONE + upper_spread * cell[2, c], -_ONE + lower_spread * cell[3, c], lowest,
-            )  # fmt: skip
-            if sections > 0:
-                t = (min(max(x, -_ONE), _ONE) + _ONE) * _HALF * np.float32(sections)
-                k = min(np.int64(t), sections - 1)
-                t -= np.float32(k)
-                up, down = np.float32(table[0, k]), np.float32(table[1, k])
-                up_slope, down_slope = np.float32(table[0, k + 1]) - up, np.float32(table[1, k + 1]) - down
-                up, down = up + t * up_slope, down + t * down_slope
-                up_slope, down_slope = up_slope * _HALF * np.float32(sections), down_slope * _HALF * np.float32(sections)
-                move = np.float32(table[2, k])
-            else:
-                up, down = up_0 + own * (high - _ONE) + up_slope * x, down_0 - own * (low + _ONE) + down_slope * x
-            end, walked[c] = _closed_form(
-                x, ups[c], downs[c], step_up, step_down, min(low, x), max(high, x), up, up_slope, down, down_slope,
-                move, walls, sigma, fixed, z[c],
-            )  # fmt: skip
-            if walked[c]:  # later: a call in this loop costs more than all of it
-                cell[0, c], cell[1, c], cell[2, c], cell[3, c] = step_up, step_down, low, high
-            else:
-                g[c] += half * (end - x)
-    walk_key = np.uint64(bits(pulse_key, -1 - row))
-    for c in range(columns):
-        if walked[c]:
-            x = np.float64(np.float32(g[c] - middle) * per_half)
-            steps = cell[0, c], cell[1, c], cell[2, c], cell[3, c]
-            g[c] += half * (_walk(x, ups[c], downs[c], *steps, numbers, table, walk_key, c) - x)
+        _affine_factors(g, numbers, work)
+    _few_pulses(g, ups, downs, numbers, work)
+    sigma, fixed, own = numbers[SIGMA], numbers[FIXED] > 0, numbers[OWN_BOUNDS]
+    half, per_half = numbers[HALF_WINDOW], _ONE / numbers[HALF_WINDOW]
+    # Where the step and its noise vanish at the bound, no walk gets there.
+    walls = own == 0 or fixed or numbers[STEP] * (_ONE + _TWO * _TWO * sigma) > _HALF
+    walk_key = np.uint64(bits(pulse_key, -1 - block))
+    for c in range(g.shape[0]):
+        if ups[c] + downs[c] > 0:
+            move = work[_END + c]
+            if move != move:
+                x = (np.float32(g[c]) - numbers[MIDDLE]) * per_half
+                step_up, step_down, low, high = _own_cell(c, numbers, work)
+                end, walked = _closed_form(
+                    x, ups[c], downs[c], step_up, step_down, min(low, x), max(high, x), work[_UP + c], work[_UP_SLOPE + c],
+                    work[_DOWN + c], work[_DOWN_SLOPE + c], work[_MOVE + c], walls, sigma, fixed, work[_Z + c],
+                )  # fmt: skip
+                if walked:
+                    at = np.float64(x), ups[c], downs[c], step_up, step_down, low, high
+                    end = np.float32(_walk(*at, numbers, table, walk_key, c))
+                move = end - x
+            g[c] += half * move
     return cells, pulses
 
 
@@ -347,15 +374,20 @@ def pulse_counts(g, ups, downs, numbers, table, pulse_key, device_key, first_row
     first_row : int
         Number of the first row in the array that `g` is a part of.
     done : int64 array, shape (rows, 2)
-        Set to cells pulsed and pulses given, a row each.
+        Cells pulsed and pulses given are added, a row each.
     """
     columns = g.shape[1]
+    blocks = (columns + _BLOCK - 1) // _BLOCK
     for row in prange(g.shape[0]):
-        cell = np.zeros((4, columns + 1), np.float32)
-        z, walked = np.empty(columns + 1, np.float32), np.zeros(columns, np.bool_)
-        done[row] = _pulse_row(
-            g[row], ups[row], downs[row], first_row + row, numbers, table, pulse_key, device_key, cell, z, walked
-        )
+        work = np.zeros(_ROWS * _BLOCK, np.float32)
+        for block in range(blocks):
+            cut = slice(block * _BLOCK, min(columns, (block + 1) * _BLOCK))
+            number = (first_row + row) * blocks + block
+            cells, pulses = _pulse_block(
+                g[row, cut], ups[row, cut], downs[row, cut], number, numbers, table, pulse_key, device_key, work
+            )
+            done[row, 0] += cells
+            done[row, 1] += pulses
 
 
 @parallel_kernel
@@ -369,18 +401,14 @@ def symmetry_points(numbers, table, device_key, g):
     g : array, shape (rows, columns)
     """
     rows, columns = g.shape
+    blocks = (columns + _BLOCK - 1) // _BLOCK
     for row in prange(rows):
-        cell = np.zeros((4, columns + 1), np.float32)
-        even = columns + columns % 2
-        for k in range(4):
-            if numbers[STEP_SPREAD + k] > 0:
-                fill_normals(device_key, (row * 4 + k) * (even // 2), cell[k, :even])
-        for c in range(columns):
-            step_up, step_down, low, high = _own(
-                numbers[STEP], numbers[ASYMMETRY] + numbers[ASYMMETRY_SPREAD] * cell[1, c],
-                _ONE + numbers[UPPER_SPREAD] * cell[2, c], -_ONE + numbers[LOWER_SPREAD] * cell[3, c], numbers[LOWEST],
-            )  # fmt: skip
-            g[row, c] = numbers[MIDDLE] + numbers[HALF_WINDOW] * _balance(step_up, step_down, low, high, numbers, table)
+        work = np.zeros(_ROWS * _BLOCK, np.float32)
+        for block in range(blocks):
+            _draw_devices(device_key, row * blocks + block, numbers, work)
+            for c in range(block * _BLOCK, min(columns, (block + 1) * _BLOCK)):
+                step_up, step_down, low, high = _own_cell(c - block * _BLOCK, numbers, work)
+                g[row, c] = numbers[MIDDLE] + numbers[HALF_WINDOW] * _balance(step_up, step_down, low, high, numbers, table)
 
 
 @kernel
