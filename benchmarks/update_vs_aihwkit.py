@@ -2,16 +2,16 @@
 
     python benchmarks/update_vs_aihwkit.py --peer-python .venv-peers-aihwkit/bin/python --out results/update_vs_aihwkit.json
 
-Both do the same work: a square tile of one ReRAM-like cell a weight, batch 128, standard normal inputs, standard normal errors
-over 128, float32; forward and backward through 8-bit converters with their ranges fitted to each sample; then one update by
+Both do the same work: a square tile of one ReRAM-like cell a weight, batch 128, standard normal inputs, standard normal
+errors over 128, float32; forward and backward through 8-bit converters with their ranges fitted to each sample; then one update by
 stochastic pulse trains, at most 31 slots, no longer than they must be, learning rate 0.01 of a weight range of -1 to 1
 (about four pulses a cell, most of them in trains of a single slot).  The dense updates have inputs and errors of plus or minus one
 and trains of 31 slots in every sample, on with probability 0.3 on either side ("trains") or in every slot ("all slots").
 
-Cells, in both simulators with the same parameters: HfO2 ReRAM as fitted to Gong et al. 2018 (exponential step, pulses five
-times as noisy as large, aihwkit's ReRamESPresetDevice, without its write noise, which is off there by default in this comparison
-as it is here), and the constant step of Gokmen and Vlasov 2016.  Noise of the reads: none on our side beyond the converters for these
-cells, 0.06 of an output on aihwkit's (its default), drawn in either case for every output where there is any.
+Cells, in both simulators with the same parameters: HfO2 ReRAM as fitted to Gong et al. 2018 (exponential step, pulses
+five times as noisy as large: aihwkit's ReRamESPresetDevice without its write noise, an effect dbpsim does not have) and the
+constant step of Gokmen and Vlasov 2016.  Noise of the reads: none here for these cells, 0.06 of an output in aihwkit (its
+default).
 
 Each simulator runs in a process of its own; the processes take turns.  aihwkit 1.1.0's wheel works with torch 2.10.0, not with
 2.13 (its binary interface has changed: every set_weights fails).

@@ -13,6 +13,7 @@ import numpy as np
 
 from dbpsim.devices.schema import Conductance
 from dbpsim.devices.update_laws import ExponentialStep, LinearStep, PiecewiseStep, SoftBounds, Update
+from dbpsim.kernels import pulse_walk as law
 from dbpsim.kernels import pulses as kernels
 
 _NODES = 1025  # of the table that an exponential step is read from: within 1e-5 of it for the library's cells
@@ -115,24 +116,24 @@ def law_numbers(update: Update, window: Conductance) -> tuple[np.ndarray, np.nda
     half = window.span_S / 2
     gamma_up, gamma_down = _slopes(update)
     values = {
-        kernels.STEP: update.step_S / half,
-        kernels.SIGMA: update.step_sigma,
-        kernels.FIXED: update.noise == "fixed",
-        kernels.ASYMMETRY: update.asymmetry,
-        kernels.STEP_SPREAD: update.step_spread,
-        kernels.ASYMMETRY_SPREAD: update.asymmetry_spread,
-        kernels.UPPER_SPREAD: update.upper_spread,
-        kernels.LOWER_SPREAD: update.lower_spread,
-        kernels.UP_0: 1.0,
-        kernels.UP_1: -gamma_up,
-        kernels.DOWN_0: 1.0,
-        kernels.DOWN_1: gamma_down,
-        kernels.OWN_BOUNDS: isinstance(update, SoftBounds),
-        kernels.LOWEST: -1.0 - window.g_min_S / half,
-        kernels.MIDDLE: window.g_min_S + half,
-        kernels.HALF_WINDOW: half,
+        law.STEP: update.step_S / half,
+        law.SIGMA: update.step_sigma,
+        law.FIXED: update.noise == "fixed",
+        law.ASYMMETRY: update.asymmetry,
+        law.STEP_SPREAD: update.step_spread,
+        law.ASYMMETRY_SPREAD: update.asymmetry_spread,
+        law.UPPER_SPREAD: update.upper_spread,
+        law.LOWER_SPREAD: update.lower_spread,
+        law.UP_0: 1.0,
+        law.UP_1: -gamma_up,
+        law.DOWN_0: 1.0,
+        law.DOWN_1: gamma_down,
+        law.OWN_BOUNDS: isinstance(update, SoftBounds),
+        law.LOWEST: -1.0 - window.g_min_S / half,
+        law.MIDDLE: window.g_min_S + half,
+        law.HALF_WINDOW: half,
     }
-    numbers = np.zeros(kernels.NUMBERS, np.float32)
+    numbers = np.zeros(law.NUMBERS, np.float32)
     for place, value in values.items():
         numbers[place] = value
     return numbers, _table(update) if isinstance(update, PiecewiseStep | ExponentialStep) else np.empty((3, 0))
