@@ -3,10 +3,11 @@
     python benchmarks/update_vs_aihwkit.py --peer-python .venv-peers-aihwkit/bin/python --out results/update_vs_aihwkit.json
 
 Both do the same work: a square tile of one ReRAM-like cell a weight, batch 128, standard normal inputs, standard normal
-errors over 128, float32; forward and backward through 8-bit converters with their ranges fitted to each sample; then one update by
-stochastic pulse trains, at most 31 slots, no longer than they must be, learning rate 0.01 of a weight range of -1 to 1
-(about four pulses a cell, most of them in trains of a single slot).  The dense updates have inputs and errors of plus or minus one
-and trains of 31 slots in every sample, on with probability 0.3 on either side ("trains") or in every slot ("all slots").
+errors over 128, float32; forward and backward through 8-bit converters with their ranges fitted to each sample; then one
+update by stochastic pulse trains, at most 31 slots, no longer than they must be, learning rate 0.01 of a weight range of
+-1 to 1 (about four pulses a cell, most of them in trains of a single slot).  The dense updates have inputs and errors of
+plus or minus one and trains of 31 slots in every sample, on with probability 0.3 on either side ("trains") or in every
+slot ("all slots").
 
 Cells, in both simulators with the same parameters: HfO2 ReRAM as fitted to Gong et al. 2018 (exponential step, pulses
 five times as noisy as large: aihwkit's ReRamESPresetDevice without its write noise, an effect dbpsim does not have) and the
