@@ -288,15 +288,26 @@ class Cells:
         return at
 
     def _pulse(self, matrix: np.ndarray, update: Update) -> np.ndarray:
+        rows = [self._pulse_rows(matrix, cut, update) for cut in blocks(len(matrix), self.hardware.tile.rows)]
+        at, given = (np.concatenate([found[k] for found in rows]) for k in (0, 1))
+        if at.size:
+            if update.polarity == "up":
+                given += self._refresh(at)
+            cells = sum(found[2] for found in rows)
+            self.written += Counts(cells=cells, pulses=int(given.sum()), slots=self._slots(at, given))
+        return at
+
+    def _pulse_rows(self, matrix: np.ndarray, cut: slice, update: Update) -> tuple[np.ndarray, np.ndarray, int]:
+        # Returns the pairs pulsed (flat indices), the pulses each got and how many cells that were.
         assert self.believed is not None
-        old, window = self.believed, self.device.conductance
+        old, window = self.believed[cut], self.device.conductance
         one = len(self.sides) == 1  # a step of an offset column's only cell counts twice: see `mapping`
         step = old.dtype.type(update.step_S * (2 if one else 1))
-        wanted = self._all_wanted(matrix)
+        wanted = self._wanted(matrix, cut)
         n = whole_pulses((wanted - old) / old.dtype.type(2 if one else 1), update)
         at = np.flatnonzero(n)
         if not at.size:
-            return at
+            return at, np.empty(0), 0
         new = (old + n * step).astype(old.dtype)
         plus, minus = (n, np.zeros_like(n)) if one else (np.maximum(n, 0), np.maximum(-n, 0))
         if update.polarity == "both" and not one:  # one cell of a pair rests: where the sign changes the other goes to rest first
@@ -305,17 +316,13 @@ class Cells:
             begin, end = (np.where(crosses, np.sign(x) * np.ceil(np.abs(x) / step * (1 - 1e-6)), x / step) for x in (old, new))
             plus = np.rint(np.maximum(end, 0) - np.maximum(begin, 0))
             minus = np.rint(np.maximum(-end, 0) - np.maximum(-begin, 0))
-        self.believed = new
+        self.believed[cut] = new
         for (side, held), pulses in zip(self.sides, (plus, minus), strict=False):
             key = stream_key(self.seed, self.name, "pulse", self.writes, side)
             devices = stream_key(self.seed, self.name, f"devices, {side}")
-            pulse(held, np.maximum(pulses, 0), np.maximum(-pulses, 0), update, window, key, devices)
+            pulse(held[cut], np.maximum(pulses, 0), np.maximum(-pulses, 0), update, window, key, devices, cut.start)
         given = (np.abs(plus) + np.abs(minus)).ravel()[at]
-        cells = int(np.count_nonzero(plus) + np.count_nonzero(minus))
-        if update.polarity == "up":
-            given += self._refresh(at)
-        self.written += Counts(cells=cells, pulses=int(given.sum()), slots=self._slots(at, given))
-        return at
+        return at + cut.start * self.shape[1], given, int(np.count_nonzero(plus) + np.count_nonzero(minus))
 
     def _refresh(self, at: np.ndarray) -> np.ndarray:
         # One-sided cells fill up; a pulsed pair with a full cell is erased and programmed anew, in place.

@@ -96,7 +96,8 @@ class _CrossbarOperator:
         rows, columns = self.tiles.shape
         down, across = tile_count(self.tiles.shape, self.hardware.tile)
         forward, transposed = self._counts
-        return StageActivity(rows, columns, down * across, forward + self.tiles.cells.transferred, transposed, self.tiles.written)
+        arrays = down * across * sum(len(bank.slices) for bank in self.tiles.banks)
+        return StageActivity(rows, columns, arrays, forward + self.tiles.cells.transferred, transposed, self.tiles.written)
 
     def write(self, weight: np.ndarray) -> None:
         """Program what has changed: whole steps of the device now, the rest when it has grown to a step.
@@ -197,7 +198,7 @@ class CrossbarDense(_CrossbarOperator):
 
     @property
     def weight(self) -> np.ndarray:
-        return np.ascontiguousarray(self.tiles.views[0].weights.T)
+        return self.tiles.views[0].weights.T.copy()
 
     def forward(self, a: np.ndarray) -> np.ndarray:
         """Return W a for `a` of shape (..., in)."""

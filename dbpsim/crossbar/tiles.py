@@ -24,7 +24,7 @@ from dbpsim.crossbar.cells import Cells
 from dbpsim.crossbar.converters import sense_limit
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.mapping import blocks, limits_of_rows
-from dbpsim.crossbar.views import Bank, View
+from dbpsim.crossbar.views import Bank
 from dbpsim.devices.drift import global_scale
 from dbpsim.kernels.memory import empty
 from dbpsim.kernels.random import bits, stream, stream_key
@@ -60,9 +60,9 @@ class TiledMatrix:
         self._keys = (stream_key(seed, name, "forward"), stream_key(seed, name, "transposed"))
         self.reads = [0, 0]
         names = [name, f"{name}, replica"] if hardware.mapping.transpose == "replica" else [name]
-        self.views: tuple[View, View]
         self.banks = tuple(Bank(matrix, hardware, each, seed) for each in names)
-        self._look()
+        self.views = (self.banks[0].look(), self.banks[1].look()) if len(self.banks) == 2 else (self.banks[0].look(),) * 2
+        self._weigh_lines()
 
     @property
     def cells(self) -> Cells:
@@ -243,15 +243,15 @@ class TiledMatrix:
 
     def _look(self, changed: list[np.ndarray | None] | None = None) -> None:
         # What follows from the conductances, for all cells or for those at the flat indices `changed`, one a bank.
-        views: list[View] = []
         for number, bank in enumerate(self.banks):
             at = None if changed is None else changed[number]
             if at is None:
-                views.append(bank.look())
+                bank.look(self.views[number])
             else:
                 bank.look_again(self.views[number], at)
-                views.append(self.views[number])
-        self.views = (views[0], views[-1])
+        self._weigh_lines()
+
+    def _weigh_lines(self) -> None:
         lines = [[cells.line_conductance() for cells in bank.slices] for bank in self.banks]
         self._line_conductance = sum(c[0] for c in lines[0]), sum(c[1] for c in lines[-1])
 

@@ -88,18 +88,19 @@ class Bank:
             self.scale, self.reference = np.ones((1, 1)), None
         return changed[0] if len(changed) == 1 else None
 
-    def look(self) -> View:
-        """Return what reads see of all cells."""
+    def look(self, before: View | None = None) -> View:
+        """Return what reads see of all cells, in the arrays of the view `before` where there is one."""
         first = self.slices[0]
-        weights = np.empty_like(first.g_plus)
-        variance = np.empty_like(weights) if reads_differ(first) else None
+        if before is None:
+            before = View(np.empty_like(first.g_plus), np.empty_like(first.g_plus) if reads_differ(first) else None)
+        weights, variance = before.weights, before.variance
         columns, tile = first.shape[1], self.hardware.tile
         for cut in blocks(len(weights), tile.rows):
             at = np.arange(cut.start * columns, cut.stop * columns)
             units = [limits_of_rows(c.w_max, cut.start, columns, tile) for c in self.slices]
             scale = limits_of_rows(self.scale, cut.start, columns, tile)
             self._seen(slice(at[0], at[-1] + 1), at, [u * scale for u in units], weights, variance)
-        return View(weights, variance)
+        return before
 
     def look_again(self, view: View, at: np.ndarray) -> None:
         """Bring `view` up to date, in place, for the cells at the flat indices `at`."""

@@ -63,6 +63,7 @@ def test_a_replica_has_errors_of_its_own():
     programming = relative(same.weight, W)
     assert transport == pytest.approx(np.sqrt(2) * programming, rel=0.15)  # two independent errors
     assert chip.activity.write.cells == 2 * same.activity.write.cells
+    assert chip.activity.tiles == 2 * same.activity.tiles
 
 
 @pytest.mark.parametrize("scale", ["tile", "column"])

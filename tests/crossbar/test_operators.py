@@ -187,12 +187,17 @@ def test_a_programmed_matrix_stays_within_six_times_its_weights_while_it_is_prog
     hardware = load_hardware("pcm")
     CrossbarDense(weight[:2, :2], hardware, "fc", 0)  # compiles
     tracemalloc.start()
-    tiles = CrossbarDense(weight, hardware, "fc", 0).tiles
+    chip = CrossbarDense(weight, hardware, "fc", 0)
     held, peak = tracemalloc.get_traced_memory()
+    more, tiles = np.float32(1.001) * weight, chip.tiles
+    tracemalloc.reset_peak()
+    chip.write(more)
+    writing = tracemalloc.get_traced_memory()[1] - more.nbytes
     tracemalloc.stop()
     assert tiles.views[0] is tiles.views[1]
     assert 4.9 * weight.nbytes < held < 5.1 * weight.nbytes  # and the digital weight itself
     assert peak < 6 * weight.nbytes
+    assert writing < 6 * weight.nbytes
 
 
 def test_partial_sums_of_tiles_are_converted_one_by_one():
