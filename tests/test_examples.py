@@ -56,3 +56,11 @@ def test_the_gallery_draws_the_whole_library(tmp_path):
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[0]) >= 20  # panels
     assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_replica_for_the_way_back_costs_accuracy_of_the_gradient():
+    command = [sys.executable, "examples/weight_transport.py", "--hardware", "hermes"]
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=300)
+    same, replica = (float(line.split()[-2]) for line in done.stdout.splitlines()[1:])
+    assert 0 < 1.5 * same < replica < 1.0  # 0.13 and 0.37
