@@ -136,7 +136,18 @@ def law_numbers(update: Update, window: Conductance) -> tuple[np.ndarray, np.nda
     numbers = np.zeros(law.NUMBERS, np.float32)
     for place, value in values.items():
         numbers[place] = value
-    return numbers, _table(update) if isinstance(update, PiecewiseStep | ExponentialStep) else np.empty((3, 0))
+    table = _table(update) if isinstance(update, PiecewiseStep | ExponentialStep) else np.empty((3, 0))
+    numbers[law.PORTION] = _portion(update, numbers[law.STEP], table)
+    return numbers, table
+
+
+def _portion(update: Update, step: float, table: np.ndarray) -> float:
+    # How many pulses a cell may get until its factors have to be looked up again, in all but a tenth of its states.
+    if not table.size:
+        return np.inf
+    up, down, move = table
+    wander = (up + down) ** 2 / 4 + update.step_sigma**2 * (up**2 + down**2) / 2
+    return max(8.0, float(np.quantile(move**2 / 4 / np.maximum(step**2 * wander, 1e-12), 0.1)))
 
 
 def _table(update: Update) -> np.ndarray:

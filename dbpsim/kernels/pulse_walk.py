@@ -14,12 +14,12 @@ from dbpsim.kernels.policy import kernel
 from dbpsim.kernels.random import bits, normal, uniform
 
 _CORRECTION = 0.5826  # -zeta(1/2) / sqrt(2 pi)
-_TURN = 0.1  # share by which a step may change over one stretch
+_TURN, _TURN_AT_BOUND = 0.2, 0.1  # share by which a step may change over one stretch
 
 # What `numbers` holds, in this order.
 STEP, SIGMA, FIXED, ASYMMETRY, STEP_SPREAD, ASYMMETRY_SPREAD, UPPER_SPREAD, LOWER_SPREAD = range(8)
-UP_0, UP_1, DOWN_0, DOWN_1, OWN_BOUNDS, LOWEST, MIDDLE, HALF_WINDOW = range(8, 16)
-NUMBERS = 16
+UP_0, UP_1, DOWN_0, DOWN_1, OWN_BOUNDS, LOWEST, MIDDLE, HALF_WINDOW, PORTION = range(8, 17)
+NUMBERS = 17
 
 
 @kernel
@@ -64,21 +64,26 @@ def walk(x, ups, downs, step_up, step_down, low, high, numbers, table, key, coun
         share = ups / n
         up, up_slope, down, down_slope = factors(table, numbers, x, low, high)
         up, down = max(up, 0.0), max(down, 0.0)
-        big = max(step_up * max(up, abs(up_slope)), step_down * max(down, abs(down_slope)))
+        a_up, a_down = step_up * up, step_down * down
+        drift = abs(share * a_up - (1 - share) * a_down)
         turn = share * step_up * abs(up_slope) + (1 - share) * step_down * abs(down_slope)
+        noise_up, noise_down = (step_up, step_down) if fixed else (a_up, a_down)
+        wander = share * (1 - share) * (a_up + a_down) ** 2  # variance of the path, a pulse
+        wander += sigma * sigma * (share * noise_up * noise_up + (1 - share) * noise_down * noise_down)
         stretch = np.float64(n)
         if turn * stretch > _TURN:
             stretch = _TURN / turn
-        if table.shape[1] > 0 and big > 0:
-            drift = abs(share * step_up * up - (1 - share) * step_down * down)
-            jitter = big * np.sqrt(sigma * sigma + 4 * share * (1 - share))
+        if table.shape[1] > 0:
             move, _ = _look_up(table, 2, x)
             if drift * stretch > move:
                 stretch = move / drift
-            if jitter * jitter * stretch > move * move:
-                stretch = move * move / (jitter * jitter)
+            if wander * stretch > move * move:
+                stretch = move * move / wander
+        room = min(most - x, x - least) - drift * stretch
+        if turn * stretch > _TURN_AT_BOUND and (room <= 0 or room * room < 16 * wander * stretch):
+            stretch = _TURN_AT_BOUND / turn
         m = int(stretch)
-        if m < 4 or n <= 4:  # pulse by pulse
+        if m < 10 or n <= 10:  # pulse by pulse
             is_up = uniform(key, drawn) * n < ups
             z = normal(key, drawn + 1)  # counters 2 drawn + 2 and + 3
             drawn += 4

@@ -38,6 +38,7 @@ from dbpsim.kernels.pulse_walk import (
     LOWEST,
     MIDDLE,
     OWN_BOUNDS,
+    PORTION,
     SIGMA,
     STEP,
     STEP_SPREAD,
@@ -224,15 +225,49 @@ def _own_cell(c, numbers, work):
 
 
 @kernel
+def _share_out(ups, downs, portions, some_ups, some_downs, z):
+    # A portion of every cell's pulses, taken from `ups` and `downs`: as many of either as a draw without replacement gives.
+    for c in range(ups.shape[0]):
+        n = ups[c] + downs[c]
+        m = (n + portions - 1) // portions
+        total, share = np.float32(max(n, 1)), np.float32(ups[c]) / np.float32(max(n, 1))
+        chance = np.float32(m) * share * (_ONE - share) * (total - np.float32(m)) / max(total - _ONE, _ONE)
+        drawn = np.int32(np.floor(np.float32(m) * share + np.sqrt(chance) * z[c] + _HALF))
+        some_ups[c] = min(max(drawn, m - downs[c], 0), m, ups[c])
+        some_downs[c] = m - some_ups[c]
+        ups[c] -= some_ups[c]
+        downs[c] -= some_downs[c]
+
+
+@kernel
 def _pulse_block(g, ups, downs, block, numbers, table, pulse_key, device_key, work):
     """Pulse a block of cells of one row in place; return (cells that got any, pulses)."""
-    cells, pulses = 0, 0
+    cells, pulses, most = 0, 0, 0
     for c in range(g.shape[0]):
-        cells += ups[c] + downs[c] > 0
-        pulses += ups[c] + downs[c]
+        n = ups[c] + downs[c]
+        cells += n > 0
+        pulses += n
+        most = max(most, n)
     if pulses == 0:
         return 0, 0
     _draw_devices(device_key, block, numbers, work)
+    portions = max(1, int(np.ceil(most / numbers[PORTION])))
+    if portions == 1:
+        _pulse_portion(g, ups, downs, block, numbers, table, pulse_key, work)
+        return cells, pulses
+    left = ups.copy(), downs.copy()
+    some = np.empty_like(ups), np.empty_like(downs)
+    for number in range(portions, 0, -1):
+        key = np.uint64(bits(pulse_key, -1 - number))
+        fill_normals(np.uint64(bits(key, 0)), block * (_BLOCK // 2), work[_Z : _Z + _BLOCK])
+        _share_out(left[0], left[1], number, some[0], some[1], work[_Z:])
+        _pulse_portion(g, some[0], some[1], block, numbers, table, key, work)
+    return cells, pulses
+
+
+@kernel
+def _pulse_portion(g, ups, downs, block, numbers, table, pulse_key, work):
+    # The block's cells after these pulses.
     fill_normals(pulse_key, block * (_BLOCK // 2), work[_Z : _Z + _BLOCK])
     if table.shape[1] > 0:
         _table_factors(g, numbers, table, work)
@@ -243,7 +278,7 @@ def _pulse_block(g, ups, downs, block, numbers, table, pulse_key, device_key, wo
     half, per_half = numbers[HALF_WINDOW], _ONE / numbers[HALF_WINDOW]
     # Where the step and its noise vanish at the bound, no walk gets there.
     walls = own == 0 or fixed or numbers[STEP] * (_ONE + _TWO * _TWO * sigma) > _HALF
-    walk_key = np.uint64(bits(pulse_key, -1 - block))
+    walk_key = np.uint64(bits(np.uint64(bits(pulse_key, 1)), block))
     for c in range(g.shape[0]):
         if ups[c] + downs[c] > 0:
             move = work[_END + c]
@@ -259,7 +294,6 @@ def _pulse_block(g, ups, downs, block, numbers, table, pulse_key, device_key, wo
                     end = np.float32(walk(*at, numbers, table, walk_key, c))
                 move = end - x
             g[c] += half * move
-    return cells, pulses
 
 
 @parallel_kernel
