@@ -21,6 +21,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from dbpsim.crossbar.converters import NO_CONVERTER, Converter
 from dbpsim.crossbar.update_scheme import UpdateScheme
 from dbpsim.devices.library import is_path, load_device, read_toml, validated
+from dbpsim.devices.read_noise import read_sigmas
 from dbpsim.devices.schema import Device, Positive, Section, suggestion
 from dbpsim.devices.temperature import at_temperature
 
@@ -181,7 +182,10 @@ class Hardware(Section):
     @property
     def noisy(self) -> bool:
         """Whether two reads of one input may differ."""
-        return self.effects.read_noise and self.device.read_noise is not None
+        device = as_used(self)
+        if self.read.slow_noise == "fresh":
+            return device.read_noise is not None or device.random_telegraph is not None
+        return float(read_sigmas(device.conductance.g_max_S, device, self.clock.period_s)[1]) > 0
 
 
 def as_used(hardware: Hardware) -> Device:

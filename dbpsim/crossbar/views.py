@@ -8,6 +8,8 @@ an epoch (a programming or a wait), and with its telegraph trap where that trap 
 "fresh" all of it is in sigma_G, traps as Gaussian noise of their variance, one number for all cells with or without
 a trap (amplitude^2 g^2 p (1 - p) times the share of cells that have one).
 
+What wires do to conductances has its place between `show` and this sum, in `Bank._seen`, where all of a row of tiles is at hand.
+
 A view is worked out when cells change, row of tiles after row of tiles, not when they are read.  Both directions share
 one unless something makes them differ.
 """
@@ -39,18 +41,6 @@ class View:
 
     weights: np.ndarray
     variance: np.ndarray | None
-
-
-def reads_differ(cells: Cells) -> bool:
-    """Return whether two reads of the same cells may differ."""
-    noise, read = cells.device.read_noise, cells.hardware.read
-    if read.slow_noise == "fresh":
-        return noise is not None or cells.device.random_telegraph is not None
-    return noise is not None and float(read_sigmas(cells.device.conductance.g_max_S, cells.device, _between(cells))[1]) > 0
-
-
-def _between(cells: Cells) -> float:
-    return cells.hardware.clock.period_s
 
 
 class Bank:
@@ -92,7 +82,7 @@ class Bank:
         """Return what reads see of all cells, in the arrays of the view `before` where there is one."""
         first = self.slices[0]
         if before is None:
-            before = View(np.empty_like(first.g_plus), np.empty_like(first.g_plus) if reads_differ(first) else None)
+            before = View(np.empty_like(first.g_plus), np.empty_like(first.g_plus) if self.hardware.noisy else None)
         weights, variance = before.weights, before.variance
         columns, tile = first.shape[1], self.hardware.tile
         for cut in blocks(len(weights), tile.rows):
@@ -163,7 +153,7 @@ def show(cells: Cells, side: str, g: np.ndarray, at: np.ndarray, noisy: bool) ->
         if trap is not None:
             sigma = np.hypot(sigma, telegraph_sigma(g, device) * g.dtype.type(trap.share_of_cells**0.5))
         return g, sigma
-    frozen, fresh = read_sigmas(g, device, _between(cells))
+    frozen, fresh = read_sigmas(g, device, cells.hardware.clock.period_s)
     if device.read_noise is not None:
         g = g + frozen.astype(g.dtype) * cells.random("slow noise", side, at, cells.epoch).standard_normal(g.shape)
     if trap is not None:

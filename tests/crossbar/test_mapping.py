@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dbpsim.crossbar import CrossbarDense, list_hardware, load_hardware
-from dbpsim.crossbar.mapping import blocks, limits_at, limits_of_rows, weight_limits
+from dbpsim.crossbar.hardware import WeightMapping
+from dbpsim.crossbar.mapping import blocks, limits_at, limits_of_rows, slice_factor, sliced, weight_limits
 
 OFF = {"effects." + name: False for name in load_hardware("pcm").effects.model_dump()} | {
     "dac.bits": "none", "adc.bits": "none", "links": "digital",
@@ -113,6 +114,21 @@ def test_a_cells_largest_weight_is_the_same_by_rows_and_by_index(rows, columns, 
     assert np.array_equal(np.broadcast_to(limits_at(limits, at, columns, hardware.tile), at.shape), by_rows.ravel())
     assert (np.abs(matrix) <= by_rows).all()
     assert np.isclose(np.abs(matrix / by_rows).max(), 1)
+
+
+@given(st.integers(2, 6), st.integers(1, 6), st.floats(1e-6, 1e6))
+@settings(max_examples=60, deadline=None)
+def test_slices_add_up_and_each_fits_its_cells(slices, bits, w_max):
+    cut = WeightMapping(scheme="bit_sliced", slices=slices, bits_per_slice=bits)
+    matrix = np.random.default_rng(slices * 7 + bits).uniform(-1.2, 1.2, 500) * w_max
+    parts = [sliced(matrix, np.array(w_max), k, cut) for k in range(slices)]
+    for number, part in enumerate(parts):
+        full = w_max * slice_factor(cut) ** number
+        assert np.abs(part).max() <= full * (1 + 1e-9)
+        if number < slices - 1:  # whole steps of 2^bits - 1 a side
+            steps = part / full * (2**bits - 1)
+            assert np.abs(steps - np.rint(steps)).max() < 1e-6
+    assert np.allclose(sum(parts), np.clip(matrix, -w_max, w_max), rtol=0, atol=1e-12 * w_max)
 
 
 @pytest.mark.parametrize(
