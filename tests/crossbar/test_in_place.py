@@ -155,3 +155,15 @@ def test_a_scheme_the_cells_cannot_follow_is_refused(changes, message):
     with pytest.raises(ValueError) as caught:
         load_hardware("ecram", changes)
     assert message in str(caught.value)
+
+
+def test_reads_follow_what_pulses_did():
+    c = dense(**{"update.mode": "stochastic_pulses"})
+    random = np.random.default_rng(3)
+    a, d = random.standard_normal((4, 40)).astype(np.float32), random.standard_normal((4, 30)).astype(np.float32)
+    c.descend(d, a, 0.05)
+    cells = c.tiles.cells
+    held = (cells.g_plus.astype(np.float64) - cells.g_minus) * cells.w_max.item() / cells.device.conductance.span_S
+    assert np.allclose(c.weight.T, held, rtol=1e-5, atol=1e-6)
+    assert np.allclose(c.forward(a), a @ held, rtol=1e-4, atol=1e-4)
+    assert np.allclose(c.transpose(d), d @ held.T, rtol=1e-4, atol=1e-4)
