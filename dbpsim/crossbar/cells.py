@@ -185,7 +185,8 @@ class Cells:
         # What no pulse changes: cells stay in windows of their own, faulty ones stay as they are, all age on.
         for _, g in self.sides:
             np.maximum(g, 0, out=g)  # a step down to 0 S may miss it by float32's rounding
-        if self.device.spread is not None and at is not None:
+        if self.device.spread is not None:
+            at = np.arange(self.g_plus.size) if at is None else at
             for side, g in self.sides:
                 low, high = windows(at.shape, self.device, self.random("window", side, at))
                 g.ravel()[at] = np.clip(g.ravel()[at], low, high)

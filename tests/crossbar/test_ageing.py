@@ -7,6 +7,7 @@ import dbpsim as dbp
 from dbpsim.crossbar import CrossbarDense, list_hardware, load_hardware
 from dbpsim.devices.library import list_devices
 from dbpsim.devices.read_noise import read_sigmas
+from dbpsim.devices.window import windows
 
 QUIET = {"effects.read_noise": False, "dac.bits": "none", "adc.bits": "none"}
 STILL = {**QUIET, "effects.programming_error": False}
@@ -37,6 +38,23 @@ def test_faulty_cells_show_what_they_show_whatever_is_written():
     assert all(np.array_equal(b, np.argwhere(g == 0)) for b, (_, g) in zip(before, cells.sides, strict=True))
     one, other = (dense(STILL | {"device.faults": FAULTS}, seed=seed).weight for seed in (0, 1))
     assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("mode", ["mixed_precision", "stochastic_pulses"])
+def test_pulses_keep_cells_in_windows_of_their_own(mode):
+    spread = {"g_max_sigma": 0.2, "source": "a test"}
+    chip = dense({"device.spread": spread, "update.mode": mode, "device.update.upper_spread": 0}, "ecram")
+    cells, window = chip.tiles.cells, chip.hardware.device.conductance
+    for _ in range(3):
+        if chip.in_place:
+            a = np.ones((8, 300), "f4")
+            chip.descend(np.random.default_rng(0).standard_normal((8, 64)).astype("f4"), a, 30.0)
+        else:
+            chip.write(chip.weight * np.float32(3))
+    low, high = windows(cells.shape, chip.hardware.device, cells.random("window", "plus", np.arange(cells.g_plus.size)))
+    assert (cells.g_plus <= high * (1 + 1e-6)).all()
+    assert high.std() == pytest.approx(0.2 * window.span_S, rel=0.03)
+    assert (cells.g_plus >= high * (1 - 1e-6)).mean() > 0.02  # some are at their own end
 
 
 def test_two_waits_are_one_long_wait():

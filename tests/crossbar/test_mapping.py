@@ -116,6 +116,18 @@ def test_a_cells_largest_weight_is_the_same_by_rows_and_by_index(rows, columns, 
     assert np.isclose(np.abs(matrix / by_rows).max(), 1)
 
 
+@given(*[st.integers(1, 30)] * 2, *[st.integers(1, 12)] * 2, st.sampled_from(MAPPINGS))
+@settings(max_examples=60, deadline=None)
+def test_tiles_of_any_size_add_up_to_the_matrix(rows, columns, down, across, mapping):
+    weight = np.random.default_rng(rows * 31 + columns).standard_normal((columns, rows))
+    fine = {"dac.bits": "none", "adc.bits": 16}  # a converter on every partial sum, fine enough
+    chip = dense("pcm", OFF | mapping | fine | {"tile.rows": down, "tile.columns": across}, weight)
+    a, d = np.random.default_rng(1).standard_normal((3, rows)), np.random.default_rng(2).standard_normal((3, columns))
+    for found, exact in ((chip.forward(a), a @ weight.T), (chip.transpose(d), d @ weight)):
+        assert np.abs(found - exact).max() < 1e-3 * max(np.abs(weight).max(), 1e-9) * max(rows, columns)
+    assert relative(chip.weight, weight) < 1e-12
+
+
 @given(st.integers(2, 6), st.integers(1, 6), st.floats(1e-6, 1e6))
 @settings(max_examples=60, deadline=None)
 def test_slices_add_up_and_each_fits_its_cells(slices, bits, w_max):
