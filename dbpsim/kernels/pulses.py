@@ -242,16 +242,14 @@ def _share_out(ups, downs, portions, some_ups, some_downs, z):
 @kernel
 def _pulse_block(g, ups, downs, block, numbers, table, pulse_key, device_key, work):
     """Pulse a block of cells of one row in place; return (cells that got any, pulses)."""
-    cells, pulses, most = 0, 0, 0
+    cells, pulses = 0, 0
     for c in range(g.shape[0]):
-        n = ups[c] + downs[c]
-        cells += n > 0
-        pulses += n
-        most = max(most, n)
+        cells += ups[c] + downs[c] > 0
+        pulses += ups[c] + downs[c]
     if pulses == 0:
         return 0, 0
     _draw_devices(device_key, block, numbers, work)
-    portions = max(1, int(np.ceil(most / numbers[PORTION])))
+    portions = max(1, int(np.ceil(pulses / (cells * numbers[PORTION]))))  # of a usual cell: others walk
     if portions == 1:
         _pulse_portion(g, ups, downs, block, numbers, table, pulse_key, work)
         return cells, pulses
