@@ -16,7 +16,7 @@
     dbp.report(chip, run, "report/")
 
 The equations are those of arXiv:2602.02281.  Rooms, lowest first: `kernels`, `network`, `credit`, `devices`, `crossbar`,
-`chip`, `cost`, `training`, `report`, `cli`; each imports only from those before it.
+`circuit`, `chip`, `cost`, `training`, `report`, `cli`; each imports only from those before it.
 """
 
 from dbpsim.kernels import threads as _threads
@@ -24,6 +24,7 @@ from dbpsim.kernels import threads as _threads
 _threads.set_environment()  # before numpy is loaded
 
 from dbpsim.chip import Chip  # noqa: E402
+from dbpsim.circuit.netlist import netlist  # noqa: E402
 from dbpsim.cost.estimate import cost  # noqa: E402
 from dbpsim.credit.backprop import backprop  # noqa: E402
 from dbpsim.credit.fidelity import fidelity  # noqa: E402
@@ -45,5 +46,5 @@ __version__ = "0.1.0"
 __all__ = [
     "Augmentation", "Chip", "Hardware", "Network", "NotSettledError", "Stage", "TrainingConfig",
     "activations", "attention", "backprop", "cost", "datasets", "energy", "evaluate", "fidelity", "layers",
-    "list_devices", "load_hardware", "losses", "models", "normalisation", "pooling", "relax", "report", "train",
+    "list_devices", "load_hardware", "losses", "models", "netlist", "normalisation", "pooling", "relax", "report", "train",
 ]  # fmt: skip

@@ -23,6 +23,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from dbpsim.chip import Chip
+from dbpsim.circuit.check import check_deck
+from dbpsim.circuit.dense import ACTIVATIONS, dense_circuit
+from dbpsim.circuit.netlist import DIALECTS, netlist
 from dbpsim.cost.estimate import cost
 from dbpsim.credit.backprop import backprop
 from dbpsim.credit.fidelity import Fidelity, fidelity
@@ -84,6 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     _problem(report)
     report.add_argument("--out", required=True, help="folder of the report")
     _relaxation(report)
+    deck = add("netlist", _netlist, "write the SPICE deck of a dense network, and hold ngspice against our own integration")
+    deck.add_argument("model", help="mlp:16-32-10")
+    deck.add_argument("--hardware", help="ideal, pcm, ecram or another preset, or a TOML file; pairs of cells")
+    deck.add_argument("--activation", choices=ACTIVATIONS, default="relu")
+    deck.add_argument("--out", required=True, help="file of the deck")
+    deck.add_argument("--dialect", choices=DIALECTS, default="ngspice")
+    deck.add_argument("--check", action="store_true", help="run it in ngspice and compare voltages and gradients")
     devices = add("devices", _devices, "list the memory cells, show one with its sources, or print the schema of a file")
     devices.add_argument("action", nargs="?", choices=("list", "show", "schema"), default="list")
     devices.add_argument("name", nargs="?", help="show: a name of the list, or the path of a TOML file")
@@ -265,6 +275,29 @@ def _report(args: argparse.Namespace) -> int:
         document["cost"] = cost(chip, run).to_dict()
     _print_json(document) if args.json else print(page)
     return 0
+
+
+def _netlist(args: argparse.Namespace) -> int:
+    if not args.model.startswith("mlp:"):
+        raise ValueError(f"model: found {args.model!r}; accepted in a netlist: mlp:INPUTS-...-OUTPUTS.")
+    if args.check and args.dialect != "ngspice":
+        raise ValueError(f"--check: found --dialect {args.dialect}; accepted: ngspice.")
+    net = models.by_name(args.model, activation=args.activation, dtype="float64", seed=args.seed)
+    x = stream(args.seed, "random data").standard_normal(net.input_shape)
+    tested: Network = net if args.hardware is None else Chip.program(net, args.hardware, seed=args.seed)
+    circuit = dense_circuit(tested, x, np.array(0))
+    document: dict[str, Any] = {
+        "model": args.model, "activation": args.activation, "hardware": args.hardware, "seed": args.seed,
+        "out": args.out, "dialect": args.dialect, "elements": netlist(circuit, args.out, args.dialect),
+    }  # fmt: skip
+    found = check_deck(circuit) if args.check else None
+    if args.json:
+        _print_json(document | ({} if found is None else {"check": found.to_dict()}))
+    else:
+        print(f"{args.out}: {args.model}, {document['elements']:,} elements, for {args.dialect}")
+        if found is not None:
+            print(found)
+    return 0 if found is None or found.holds else 1
 
 
 def _devices(args: argparse.Namespace) -> int:
