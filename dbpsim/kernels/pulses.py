@@ -96,7 +96,7 @@ def _closed_form(x, ups, downs, step_up, step_down, least, most, up, up_slope, d
         q0, q1, q2 = square * (share * step_up * step_up + rest * step_down * step_down), _ZERO, _ZERO
     # The path wanders more than its end, since directions alternate.
     path = share * rest * (b_up - b_down) * (b_up - b_down) + q0
-    if n * abs(b) > _HALF * move or n * path > _HALF * _HALF * move * move:
+    if n * abs(b) > _HALF * move or n * path > _HALF * move * move:
         return x, True
     if n * abs(e) < _SLIGHT * sigma:  # to first order in n e: the rest, also of the order's chance, is below 1 %
         mean = n * b * (_ONE + _HALF * (n - _ONE) * e)
@@ -200,7 +200,7 @@ def _few_pulses(g, ups, downs, numbers, work):
         path = n * (share * rest * (b_up - b_down) * (b_up - b_down) + q0)
         room = min(high - x - max(mean, _ZERO), min(mean, _ZERO) + x - low)
         move = _HALF * work[_MOVE + c]
-        straight = (n * abs(b) <= move) & (path <= move * move) & (n * abs(e) < slight)
+        straight = (n * abs(b) <= move) & (path <= _TWO * move * move) & (n * abs(e) < slight)
         clear = (room > _ZERO) & (room * room >= _NEAR * path) & (straight | (count == 1))
         work[_END + c] = mean + np.sqrt(max(variance, _ZERO)) * work[_Z + c] if clear else _NAN
 
