@@ -167,3 +167,10 @@ def test_reads_follow_what_pulses_did():
     assert np.allclose(c.weight.T, held, rtol=1e-5, atol=1e-6)
     assert np.allclose(c.forward(a), a @ held, rtol=1e-4, atol=1e-4)
     assert np.allclose(c.transpose(d), d @ held.T, rtol=1e-4, atol=1e-4)
+
+
+def test_a_cost_without_the_energy_of_a_pulse_says_so():
+    net, word = dbp.models.mlp(8, 4, 2), "writes are not counted: device"
+    unknown = dbp.cost(dbp.Chip.program(net, load_hardware("ecram", {"device": "ecram_mo_kim2019"}))).notes
+    assert f"{word} ecram_mo_kim2019 does not know its energy_per_pulse_J" in unknown
+    assert not any(note.startswith(word) for note in dbp.cost(dbp.Chip.program(net, "ecram")).notes)
