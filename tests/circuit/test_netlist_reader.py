@@ -1,0 +1,123 @@
+"""Decks read back: round trips, resistor crossbars of other people, and what is refused."""
+
+import contextlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dbpsim as dbp
+from dbpsim.circuit.dense import DenseCircuit, DenseStage
+from dbpsim.circuit.spice_reader import ResistorCrossbar, value
+
+NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,12}", fullmatch=True).filter(lambda name: name.lower() != "input")
+
+
+@st.composite
+def circuits(draw):
+    widths = draw(st.lists(st.integers(1, 4), min_size=2, max_size=4))
+    names = draw(st.lists(NAMES, min_size=len(widths) - 1, max_size=len(widths) - 1, unique_by=str.lower))
+    random = np.random.default_rng(draw(st.integers(0, 1000)))
+    stages = [
+        DenseStage(
+            name,
+            draw(st.sampled_from(["relu", "tanh", "sigmoid", "identity"])),
+            random.uniform(0, 1e-5, (outputs, inputs)),
+            random.uniform(0, 1e-5, (outputs, inputs)),
+            random.uniform(1e4, 1e6, outputs),
+            random.standard_normal(outputs),
+        )
+        for name, inputs, outputs in zip(names, widths[:-1], widths[1:], strict=True)
+    ]
+    loss = draw(st.sampled_from(["cross_entropy", "mean_squared_error"]))
+    parts = {"resistance_ohm": draw(st.floats(1e2, 1e8)), "capacitance_F": draw(st.floats(1e-15, 1e-9))}
+    return DenseCircuit(tuple(stages), loss, random.standard_normal(widths[0]), random.standard_normal(widths[-1]), **parts)
+
+
+@settings(deadline=None, max_examples=40)
+@given(circuits(), st.sampled_from(["ngspice", "xyce"]))
+def test_what_was_written_is_read_back(tmp_path_factory, circuit, dialect):
+    path = tmp_path_factory.mktemp("deck") / "a.cir"
+    dbp.netlist(circuit, path, dialect)
+    found = dbp.read_netlist(path)
+    assert isinstance(found, DenseCircuit)
+    for name in ("loss", "resistance_ohm", "capacitance_F"):
+        assert getattr(found, name) == getattr(circuit, name)
+    np.testing.assert_array_equal(found.input_V, circuit.input_V)
+    np.testing.assert_array_equal(found.target, circuit.target)
+    assert [(s.name, s.activation) for s in found.stages] == [(s.name, s.activation) for s in circuit.stages]
+    for ours, theirs in zip(circuit.stages, found.stages, strict=True):
+        for name in ("g_plus_S", "g_minus_S", "feedback_ohm"):
+            np.testing.assert_array_equal(getattr(theirs, name), getattr(ours, name))
+        np.testing.assert_allclose(theirs.bias_V, ours.bias_V, rtol=1e-15)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 5), st.integers(1, 5), st.randoms(use_true_random=False))
+def test_a_resistor_crossbar_in_any_order_is_found_by_its_nodes(tmp_path_factory, rows, columns, random):
+    wanted = np.array([[random.uniform(1e-6, 1e-4) for _ in range(columns)] for _ in range(rows)])
+    lines = []
+    for i in range(rows):
+        for j in range(columns):
+            ends = [f"wl{i}", f"BL{j}"]
+            random.shuffle(ends)
+            lines.append(f"R{random.randrange(10**9)}_{i}x{j} {' '.join(ends)} {float(1 / wanted[i, j])!r}")
+    random.shuffle(lines)
+    sources = [f"Vin{i} wl{i} 0 DC {0.1 * (i + 1)!r}" for i in range(rows)]
+    path = tmp_path_factory.mktemp("deck") / "bar.cir"
+    path.write_text("\n".join(["somebody's crossbar", *sources, *lines, ".op", ".end", ""]))
+    bar = dbp.read_netlist(path)
+    assert isinstance(bar, ResistorCrossbar)
+    order = [int(name[2:]) for name in bar.rows], [int(name[2:]) for name in bar.columns]
+    np.testing.assert_allclose(bar.conductance_S, wanted[np.ix_(*order)], rtol=1e-12)
+    np.testing.assert_allclose(bar.drive_V, [0.1 * (i + 1) for i in order[0]])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("t\n.include /etc/passwd\n", "line 2: found .include"),
+        ("t\nR1 a b 1\n.CONTROL\nshell x\n", "line 3: found .CONTROL"),
+        ("t\n.lib x\n", "line 2: found .lib"),
+        ("t\n+ 1\n", "line 2: found a continuation"),
+        ("t\nR1 a b\n", "line 2: found 'r1 a b'"),
+        ("t\nR1 a b {x}\n", "line 2: found '{x}'"),
+        ("t\nR1 a b -3\n", "line 2: found -3 ohm"),
+        ("t\nR1 a b 1e999\n", "line 2: found '1e999'"),
+        ("t\nR1 a b 1\nR2 b c 1\nR3 c a 1\n", "on one side"),
+        ("t\nR1 a b 1\nX1 a b cell\n", "line 3: found a subcircuit"),
+        ("t\nV1 a 0 1\n", "found no resistors"),
+        ("", "found no resistors"),
+    ],
+)
+def test_what_is_refused_names_its_line(tmp_path, text, message):
+    path = tmp_path / "bad.cir"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="bad.cir: ") as error:
+        dbp.read_netlist(path)
+    assert message in str(error.value)
+
+
+def test_a_transposed_read_of_another_cell_is_seen(tmp_path):
+    path = tmp_path / "a.cir"
+    dbp.netlist(dbp.models.mlp(2, 2, 2), path)
+    lines = path.read_text().splitlines()
+    place = next(i for i, line in enumerate(lines) if line.startswith("Gtp_0_0"))
+    lines[place] = lines[place].rpartition(" ")[0] + " 4.0e-05"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match=f"line {place + 1}: .*same cells"):
+        dbp.read_netlist(path)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.text(alphabet="RVGXB.subcktend +0123ab*\n-eu_", max_size=200))
+def test_any_text_is_read_or_refused(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("deck") / "a.cir"
+    path.write_text(text)
+    with contextlib.suppress(ValueError):  # and nothing else
+        dbp.read_netlist(path)
+
+
+def test_numbers_as_spice_has_them():
+    assert [value(w) for w in ("1m", "1M", "1meg", "3.3kohm", "2n", "1e-3", ".5")] == [1e-3, 1e-3, 1e6, 3.3e3, 2e-9, 1e-3, 0.5]
