@@ -70,7 +70,7 @@ def test_every_package_is_listed_for_installation():
     settings.read(ROOT / "setup.cfg")
     listed = set(settings["options"]["packages"].split())
     found = {".".join(p.parent.relative_to(ROOT).parts) for p in PACKAGE.rglob("__init__.py")}
-    assert listed == found | {"dbpsim.data.devices"}
+    assert listed == found | {"dbpsim.data.devices", "dbpsim.data.netlists"}
 
 
 def test_importing_dbpsim_loads_no_heavy_optional_package():

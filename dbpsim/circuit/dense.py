@@ -139,7 +139,8 @@ def dense_circuit(
         raise ValueError(f"x: found {np.size(x)} numbers; accepted: one sample of shape {network.input_shape}.")
     sample = network.as_input(np.asarray(x).reshape(1, *network.input_shape)).astype(float)
     wanted = np.asarray(y)
-    wanted = wanted.reshape(1, -1) if wanted.size > 1 else wanted.reshape(1)
+    label = wanted.size == 1 and wanted.dtype.kind in "iu"
+    wanted = wanted.reshape(1) if label else wanted.reshape(1, -1)
     smoothing = getattr(network.loss, "label_smoothing", 0.0)
     target = targets(np.zeros((1, len(stages[-1].bias_V))), wanted, smoothing)[0]
     loss = "cross_entropy" if isinstance(network.loss, CrossEntropy) else "mean_squared_error"

@@ -237,8 +237,8 @@ def _analysis(circuit: DenseCircuit, dialect: str, stop: float) -> Iterator[str]
         yield from _folded(".print tran " + " ".join(f"v({node})" for node in nodes(circuit)))
     yield f".tran {number(step)} {number(stop)} 0 {number(circuit.tau_s / 10)} uic"
     for i in range(len(circuit.target)):
-        yield f".meas tran x_{last}_{i} FIND v({last}_x{i}) AT={number(stop)}"
-        yield f".meas tran z_{last}_{i} FIND v({last}_z{i}) AT={number(stop)}"
+        yield f".meas tran x_{last}_{i} FIND v({last}_x{i}) AT={number(0.99 * stop)}"
+        yield f".meas tran z_{last}_{i} FIND v({last}_z{i}) AT={number(0.99 * stop)}"
     yield ".end"
 
 
