@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dbpsim.circuit.dense import DenseCircuit, DenseStage
+from dbpsim.circuit.dense import ACTIVATIONS, DenseCircuit, DenseStage
 
 LARGEST_FILE = 256 * 2**20  # bytes
 LARGEST_ARRAY = 4_000_000  # cells of one array
@@ -205,6 +205,8 @@ def _dense(lines: list[Line]) -> DenseCircuit:
         given = words[1:-1]
         if len(given) != len(ports) or given[: len(before)] != before:
             raise ValueError(f"line {number}: found other inputs than the stage before has; accepted: a chain of stages.")
+        if kinds[name].removeprefix("neuron_") not in ACTIVATIONS or sum(p[0] == "v" for p in ports) != len(before):
+            raise ValueError(f"line {number}: found {kinds[name][:64]!r} or other inputs; accepted: what netlist writes.")
         stages.append(_crossbar(name, kinds[name].removeprefix("neuron_"), ports, body))
         before = [f"{name}_m{i}" for i in range(len(stages[-1].bias_V))]
         ends = [f"Bcost{i}" for i in range(len(before))]
@@ -237,8 +239,8 @@ def _subcircuits(lines: list[Line]) -> tuple[list[Line], dict[str, tuple[list[st
 
 
 def _crossbar(name: str, activation: str, ports: list[str], body: list[Line]) -> DenseStage:
-    rows = {port: i for i, port in enumerate(p for p in ports if p[0] == "v")}
-    columns = {port: i for i, port in enumerate(p for p in ports if p[0] == "u")}
+    rows = {port: i for i, port in enumerate(dict.fromkeys(p for p in ports if p[0] == "v"))}
+    columns = {port: i for i, port in enumerate(dict.fromkeys(p for p in ports if p[0] == "u"))}
     if len(rows) * len(columns) > LARGEST_ARRAY:
         raise ValueError(f"{name}: found {len(columns)} x {len(rows)} cells; accepted: at most {LARGEST_ARRAY}.")
     plus, minus = np.zeros((len(columns), len(rows))), np.zeros((len(columns), len(rows)))
@@ -255,7 +257,7 @@ def _crossbar(name: str, activation: str, ports: list[str], body: list[Line]) ->
                 minus[columns[to], rows[gate]] += value(siemens, number)
             else:
                 raise ValueError(f"line {number}: found a source between {to} and {back}; accepted: a column and ground.")
-        elif words[0][0] == "R" and words[1] in columns:
+        elif words[0][0] == "R" and _element(number, words, 2)[0] in columns:
             ohm[columns[words[1]]] = value(_element(number, words, 2)[2], number)
         elif words[0][0] == "I" and len(words) == 5 and words[2] in columns:
             bias[columns[words[2]]] = value(words[4], number)

@@ -11,6 +11,7 @@ import dbpsim as dbp
 from dbpsim.circuit.dense import DenseCircuit, DenseStage
 from dbpsim.circuit.spice_reader import ResistorCrossbar, value
 
+WORDS = st.sampled_from(["0", "u0", "v1", "d0", "1e-6", "x", "R"])
 NAMES = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,12}", fullmatch=True).filter(lambda name: name.lower() != "input")
 
 
@@ -121,3 +122,41 @@ def test_any_text_is_read_or_refused(tmp_path_factory, text):
 
 def test_numbers_as_spice_has_them():
     assert [value(w) for w in ("1m", "1M", "1meg", "3.3kohm", "2n", "1e-3", ".5")] == [1e-3, 1e-3, 1e6, 3.3e3, 2e-9, 1e-3, 0.5]
+
+
+@pytest.fixture(scope="module")
+def small_deck(tmp_path_factory):
+    path = tmp_path_factory.mktemp("deck") / "small.cir"
+    dbp.netlist(dbp.models.mlp(2, 2, 2), path)
+    return path.read_text().splitlines()
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.data())
+def test_a_damaged_deck_is_read_or_refused(small_deck, tmp_path_factory, data):
+    lines = list(small_deck)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(lines) - 1))
+        words = lines[place].split()
+        match data.draw(st.sampled_from(["drop", "cut", "word", "twice"])):
+            case "drop":
+                lines.pop(place)
+            case "cut":
+                lines[place] = " ".join(words[: data.draw(st.integers(0, len(words)))])
+            case "word" if words:
+                words[data.draw(st.integers(0, len(words) - 1))] = data.draw(WORDS)
+                lines[place] = " ".join(words)
+            case _:
+                lines.insert(place, lines[place])
+    path = tmp_path_factory.mktemp("deck") / "a.cir"
+    path.write_text("\n".join(lines))
+    with contextlib.suppress(ValueError):  # and nothing else
+        dbp.read_netlist(path)
+
+
+def test_a_resistor_without_nodes_in_a_deck_names_its_line(small_deck, tmp_path):
+    place = next(i for i, line in enumerate(small_deck) if line.startswith("Ru_0"))
+    path = tmp_path / "a.cir"
+    path.write_text("\n".join([*small_deck[:place], "Ru_0", *small_deck[place + 1 :]]))
+    with pytest.raises(ValueError, match=f"line {place + 1}: found 'Ru_0'"):
+        dbp.read_netlist(path)
