@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import gammaincc, gammaln, logsumexp
+from scipy.special import gammaincc, gammainccinv, gammaln, logsumexp
 
 STOPS = ("relative", "absolute")
 
@@ -73,9 +73,40 @@ def clocks_to(tolerance: float, eta: float, depth: int) -> int:
     return max(high, 2 * depth)
 
 
+def time_to(tolerance: float, depth: int) -> float:
+    """Return the time after which the free-running residual is `tolerance`, in units of tau: Q^-1(2L, tolerance).
+
+    Examples
+    --------
+    >>> [round(time_to(eps, 9), 1) for eps in (1e-2, 1e-3, 1e-4, 1e-5)]
+    [29.3, 34.0, 38.2, 42.1]
+    """
+    _check_depth(depth)
+    if not 0.0 < tolerance < 1.0:
+        raise ValueError(f"tolerance: found {tolerance}; accepted: between 0 and 1 (the residual starts at 1).")
+    return float(gammainccinv(2 * depth, tolerance))
+
+
+def clocked_latency(tolerance: float, eta: float, depth: int) -> float:
+    """Return the time that `clocks_to` clocks of rate 0 < eta < 1 take, in units of tau: a period is -ln(1 - eta) (fact 2).
+
+    Examples
+    --------
+    >>> [round(clocked_latency(1e-4, eta, 9)) for eta in (0.5, 0.75, 0.9, 0.95, 0.99, 0.9999)]
+    [45, 53, 64, 75, 97, 175]
+    """
+    if not 0.0 < eta < 1.0:
+        raise ValueError(f"eta: found {eta}; accepted: 0 < eta < 1 (an RC node reaches eta = 1 only after infinite time).")
+    return -clocks_to(tolerance, eta, depth) * float(np.log1p(-eta))
+
+
 def _check(eta: float, depth: int) -> None:
     if not 0.0 < eta < 2.0:
         raise ValueError(f"eta: found {eta}; accepted: 0 < eta < 2 (the leak itself is unstable outside).")
+    _check_depth(depth)
+
+
+def _check_depth(depth: int) -> None:
     if depth < 1:
         raise ValueError(f"depth: found {depth}; accepted: at least 1.")
 

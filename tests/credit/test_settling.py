@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 from drawn_networks import batch
+from scipy.linalg import expm
 from scipy.special import gammainccinv
 from scipy.stats import binom, poisson
 
 from dbpsim.credit.backprop import backprop
 from dbpsim.credit.fidelity import fidelity
 from dbpsim.credit.relax import NotSettledError, relax
-from dbpsim.credit.settling import StopTest, clocked_residual, clocks_to, continuous_residual
+from dbpsim.credit.settling import StopTest, clocked_latency, clocked_residual, clocks_to, continuous_residual, time_to
 from dbpsim.network.losses import MeanSquaredError
 from dbpsim.network.models import mlp, resnet18, tiny_vit, vgg9
 
@@ -253,3 +254,25 @@ def test_history_has_an_entry_a_step_and_a_stage(how):
     assert max(run.history.residual[-1].values()) == run.residual
     assert all(math.isfinite(e) for e in run.history.energy)
     assert {k: v.shape for k, v in run.stress.items()} == {s.name: (4, *s.shape) for s in net.stages}
+
+
+@pytest.mark.parametrize("depth", [1, 2, 9, 40])
+def test_time_to_is_when_a_cascade_of_first_order_lags_comes_within_the_tolerance(depth):
+    lags = np.eye(2 * depth, k=-1) - np.eye(2 * depth)
+    for tolerance in (1e-2, 1e-5):
+        left = expm(lags * time_to(tolerance, depth))[-1].sum()  # the last of 2L lags after a unit step: its distance from 1
+        assert left == pytest.approx(tolerance, rel=1e-8)
+
+
+def test_free_running_is_faster_than_any_clock_and_its_limit():
+    free = time_to(1e-4, 9)
+    clocked = [clocked_latency(1e-4, eta, 9) for eta in (0.01, 0.1, 0.5, 0.9, 0.9999)]
+    assert free < clocked[0] < 1.01 * free
+    assert clocked == sorted(clocked)
+
+
+@pytest.mark.parametrize("call", [lambda: time_to(0.0, 9), lambda: time_to(1.0, 9), lambda: time_to(0.1, 0),
+                                  lambda: clocked_latency(1e-4, 1.0, 9)])  # fmt: skip
+def test_latency_out_of_range_is_refused(call):
+    with pytest.raises(ValueError, match="found .* accepted"):
+        call()
