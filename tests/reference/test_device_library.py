@@ -81,6 +81,18 @@ def test_pcm_steps_are_aihwkits_exponential():
     assert np.allclose(up / siemens_a_weight, 0.01 * (1 + 27.235 * np.exp(-2.5 * w)), rtol=1e-9)
 
 
+def test_hafnia_steps_are_aihwkits_exponential_with_the_downward_step_lowered():
+    # ReRamES there: up dw (1 - A_up exp(gamma_up z)), down (1 - up_down) dw (1 - A_down exp(-gamma_down z)), w of -1 to 1
+    device = load_device("reram_hfo2_gong2018")
+    w = np.linspace(-1, 1, 9)
+    z = -0.5 * w - 0.5
+    siemens_a_weight = device.conductance.span_S / 2
+    g = device.conductance.g_min_S + (w + 1) * siemens_a_weight
+    up, down = (np.abs(d) / siemens_a_weight for d in mean_steps(device.update, g, device.conductance))
+    assert np.allclose(up, 0.00135 * np.maximum(1 + 1.18445 * np.exp(5 * z), 0), rtol=1e-3)
+    assert np.allclose(down, 0.740641 * 0.00135 * np.maximum(1 + 0.081404 * np.exp(-5 * z), 0), rtol=1e-3)
+
+
 @pytest.mark.parametrize("x", [0.01, 0.05, 0.1, 0.2, 0.5, 1.0])
 def test_hermes_figures_are_the_published_piecewise_fits(x):
     device = load_device("pcm_hermes")
