@@ -20,7 +20,7 @@ from numba import prange
 
 from dbpsim.kernels.memory import empty
 from dbpsim.kernels.normals import BLOCK, fill_normals
-from dbpsim.kernels.policy import kernel, parallel_kernel
+from dbpsim.kernels.policy import kernel, parallel_kernel, serial_twin
 
 _LANES = 16
 _COLUMNS = 1024
@@ -105,7 +105,7 @@ def _weighted_squares(a, weight, out):
 
 # Waking threads for a small array costs more than the work, and far more on a busy machine; the numbers are the same.
 _SMALL = 1 << 17
-_serial = {parallel: kernel(getattr(parallel, "py_func", parallel)) for parallel in (_digitise, _read_out, _weighted_squares)}
+_serial = {parallel: serial_twin(parallel) for parallel in (_digitise, _read_out, _weighted_squares)}
 
 
 def _sized(parallel: Any, size: int) -> Any:

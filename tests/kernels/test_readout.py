@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dbpsim.kernels import readout
 from dbpsim.kernels.readout import digitise, read_out, weighted_squares
 
 KEY = np.uint64(11)
@@ -62,3 +63,10 @@ def test_weighted_squares_is_the_sum_it_says():
     random = np.random.default_rng(0)
     a, w = random.standard_normal((9, 2500)), random.random(9)
     assert np.allclose(weighted_squares(a, w), w @ a**2, rtol=1e-14)
+
+
+def test_a_kernel_and_its_serial_twin_are_cached_under_names_of_their_own():
+    # Numba's cache does not tell a parallel kernel from a serial one: under one name the first compiled serves for both.
+    for parallel, serial in readout._serial.items():
+        names = [getattr(kernel, "py_func", kernel).__qualname__ for kernel in (parallel, serial)]
+        assert names[1] == names[0] + "_serial"
