@@ -25,6 +25,7 @@ _threads.set_environment()  # before numpy is loaded
 
 from dbpsim.chip import Chip  # noqa: E402
 from dbpsim.circuit.netlist import netlist  # noqa: E402
+from dbpsim.circuit.settle import IntegrationError, settle  # noqa: E402
 from dbpsim.circuit.spice_reader import read_netlist  # noqa: E402
 from dbpsim.cost.estimate import cost  # noqa: E402
 from dbpsim.credit.backprop import backprop  # noqa: E402
@@ -45,8 +46,8 @@ from dbpsim.training.loop import train  # noqa: E402
 __version__ = "0.1.0"
 
 __all__ = [
-    "Augmentation", "Chip", "Hardware", "Network", "NotSettledError", "Stage", "TrainingConfig",
+    "Augmentation", "Chip", "Hardware", "IntegrationError", "Network", "NotSettledError", "Stage", "TrainingConfig",
     "activations", "attention", "backprop", "cost", "datasets", "energy", "evaluate", "fidelity", "layers",
     "list_devices", "load_hardware", "losses", "models", "netlist", "normalisation", "pooling", "read_netlist",
-    "relax", "report", "train",
+    "relax", "report", "settle", "train",
 ]  # fmt: skip

@@ -166,7 +166,7 @@ def relax(
     plan = _plan(network, frame, eta, schedule, eps, stop, max_steps)
     gamma = _gain(gain, network, x, y, frame)
     run = _wavefront if schedule == "wavefront" else _synchronous
-    start = None if schedule == "wavefront" else _start(network, len(x), init, seed)
+    start = None if schedule == "wavefront" else starting_pair(network, len(x), init, seed)
     found = run(network, x, y, frame, plan, gamma, start, record)
     return Relaxation(
         gain=gamma, eta=eta, coupling=coupling, coordinates=coordinates, schedule=schedule,
@@ -215,7 +215,7 @@ def _gain(gain: float | str, network: Network, x: np.ndarray, y: np.ndarray, fra
     return float(gain)
 
 
-def _start(network: Network, n: int, init: Any, seed: int) -> tuple[Arrays, Arrays]:
+def starting_pair(network: Network, n: int, init: Any, seed: int) -> tuple[Arrays, Arrays]:
     """Return x0 and z0 of every stage."""
     shapes = {stage.name: (n, *stage.shape) for stage in network.stages}
     if init == "zero":

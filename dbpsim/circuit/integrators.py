@@ -1,0 +1,79 @@
+"""One step of an initial value problem dv/dt = g(v), time in units of the time constant.
+
+*Exponential Euler* for g = T(v) - v: the leak is exact, the target T is held over the step,
+
+    v(t + h) = e^-h v + (1 - e^-h) T(v)                    first order; the clock of rate eta = 1 - e^-h
+
+*Dormand and Prince 5(4)* (J. Comput. Appl. Math. 6, 19, 1980): six slopes a step, the seventh is the next step's first; the
+difference to the embedded fourth-order result estimates the error.  `next_step` is the PI controller of Gustafsson with
+the constants of Hairer and Wanner, Solving Ordinary Differential Equations II, section IV.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+Slope = Callable[[np.ndarray], np.ndarray]
+
+_A = (
+    (1 / 5,),
+    (3 / 40, 9 / 40),
+    (44 / 45, -56 / 15, 32 / 9),
+    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
+    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
+    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
+)
+_E = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)  # fifth minus fourth order
+
+
+def exponential_euler(v: np.ndarray, slope: np.ndarray, h: float) -> np.ndarray:
+    """Return v after `h`, where `slope` = T(v) - v.
+
+    Examples
+    --------
+    >>> float(exponential_euler(np.array([1.0]), np.array([-1.0]), np.log(4.0))[0])
+    0.25
+    """
+    return v - np.expm1(-h) * slope
+
+
+def dormand_prince(g: Slope, v: np.ndarray, first: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (v after `h`, its estimated error, the slope there); `first` is g(v).
+
+    Examples
+    --------
+    >>> after, error, slope = dormand_prince(lambda v: -v, np.array([1.0]), np.array([-1.0]), 0.1)
+    >>> bool(abs(after[0] - np.exp(-0.1)) < 1e-8)
+    True
+    """
+    slopes = [first]
+    at = v
+    for row in _A:
+        at = v + h * _sum(row, slopes)
+        slopes.append(g(at))
+    return at, h * _sum(_E, slopes), slopes[-1]
+
+
+def _sum(weights: tuple[float, ...], slopes: list[np.ndarray]) -> np.ndarray:
+    total = np.zeros_like(slopes[0])
+    for weight, slope in zip(weights, slopes, strict=True):
+        if weight:
+            total += weight * slope
+    return total
+
+
+def next_step(h: float, error: float, before: float) -> float:
+    """Return the step to take after one of size `h` with `error` (1 is the most accepted) behind one with error `before`.
+
+    Examples
+    --------
+    >>> next_step(1.0, 0.0, 1.0), next_step(1.0, 1e9, 1.0)
+    (5.0, 0.2)
+    """
+    if error > 1.0:
+        return h * max(0.2, 0.9 * error ** (-1 / 5))
+    if error == 0.0:
+        return 5.0 * h
+    return h * float(np.clip(0.9 * error ** (-0.7 / 5) * max(before, 1e-4) ** (0.4 / 5), 0.2, 5.0))

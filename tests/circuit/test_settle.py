@@ -1,0 +1,131 @@
+"""Settling in continuous time: against Erlang's law, scipy, backpropagation, and the clocked relaxation."""
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+from scipy.special import gammainc
+
+import dbpsim as dbp
+from dbpsim.circuit.dense import dense_circuit, derivative, split
+from dbpsim.network.layers import Dense
+
+TAU = 1e-8
+
+
+def _net():
+    return dbp.models.mlp(5, 6, 4, 3, activation="tanh", dtype="float64", seed=3)
+
+
+def _data(n=2):
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((n, 5)), np.arange(n) % 3
+
+
+def _chain(depth):
+    net = dbp.Network([dbp.Stage(f"s{i}", [Dense(1)]) for i in range(1, depth + 1)], (1,),
+                      loss=dbp.losses.MeanSquaredError(), dtype="float64")  # fmt: skip
+    net.assign({k: np.ones_like(p) if k.endswith("weight") else np.zeros_like(p) for k, p in net.parameters.items()})
+    return net
+
+
+@pytest.mark.parametrize("coupling", ["midpoint", "split"])
+def test_a_linear_chain_settles_by_erlangs_law(coupling):
+    depth, x, y = 5, np.ones((1, 1)), np.zeros((1, 1))
+    run = dbp.settle(_chain(depth), x, y, tau=TAU, t_stop=12 * TAU, accuracy=1e-11, coupling=coupling, record=True)
+    t = run.trajectory.time / TAU
+    assert len(t) == run.steps + 1 > 20
+    for l in range(1, depth + 1):  # noqa: E741
+        assert np.abs(run.trajectory.activations[f"s{l}"].ravel() - gammainc(l, t)).max() < 1e-8
+        assert np.abs(run.trajectory.stress[f"s{l}"].ravel() - gammainc(2 * depth - l + 1, t)).max() < 1e-8
+
+
+@pytest.mark.parametrize("states", ["ms", "xz"])
+def test_agrees_with_scipy_on_the_circuits_own_equations(states):
+    net, (x, y) = _net(), _data(1)
+    run = dbp.settle(net, x, y, tau=TAU, t_stop=4 * TAU, accuracy=1e-10, states=states)
+    circuit = dense_circuit(net, x, y[0])
+    v = solve_ivp(lambda _, v: derivative(circuit, v), (0, 4), np.zeros(2 * circuit.neurons), "DOP853", rtol=1e-12, atol=1e-13)
+    for stage, xs, zs in zip(net.stages, *split(circuit, v.y[:, -1]), strict=True):
+        assert np.allclose(run.activations[stage.name][0], (xs + zs) / 2, atol=1e-9)
+        assert np.allclose(run.stress[stage.name][0], xs - zs, atol=1e-9)
+
+
+def _slope_of_errors(method, steps, net, x, y):
+    exact = dbp.settle(net, x, y, tau=TAU, t_stop=2 * TAU, accuracy=1e-12).stress["dense1"]
+    errors = []
+    for n in steps:
+        v = _fixed(method, net, x, y, n)
+        errors.append(np.abs(v - exact).max())
+    return np.polyfit(np.log(steps), np.log(errors), 1)[0]
+
+
+def _fixed(method, net, x, y, n):
+    # runs of one step each, whose accuracy refuses nothing: fixed steps of either method
+    start, run = "zero", None
+    for _ in range(n):
+        run = dbp.settle(net, x, y, tau=TAU, t_stop=2 * TAU / n, step=2 * TAU / n, method=method, accuracy=1e6, init=start)
+        m, s = run.activations, run.stress
+        start = ({k: m[k] + s[k] / 2 for k in m}, {k: m[k] - s[k] / 2 for k in m})
+    return run.stress["dense1"]
+
+
+@pytest.mark.parametrize(
+    ("method", "order", "steps"), [("exponential_euler", 1, (40, 80, 160)), ("dormand_prince", 5, (24, 36, 54))]
+)
+def test_orders_of_convergence(method, order, steps):
+    assert -_slope_of_errors(method, steps, _net(), *_data()) == pytest.approx(order, abs=0.35)
+
+
+def test_gradients_are_backpropagations_and_stages_settle_as_waves():
+    net, (x, y) = _net(), _data()
+    exact = dbp.backprop(net, x, y)
+    run = dbp.settle(net, x, y, tau=TAU, tolerance=1e-8)
+    assert run.loss == pytest.approx(exact.loss, rel=1e-7)
+    for name, gradient in exact.gradients.items():
+        assert np.linalg.norm(run.gradients[name] - gradient) < 1e-6 * np.linalg.norm(gradient)
+    times = run.settling_time
+    assert 0 < times["dense3"] < times["dense2"] < times["dense1"] <= run.time  # stress runs back
+    assert max(run.residual.values()) <= 1e-8
+
+
+def test_a_step_of_exponential_euler_is_a_clock():
+    net, (x, y), period = _net(), _data(), 0.7 * TAU
+    run = dbp.settle(net, x, y, tau=TAU, t_stop=9 * period, step=period, method="exponential_euler")
+    clocked = dbp.relax(net, x, y, eta=1 - np.exp(-0.7), max_steps=9, eps=None)
+    assert run.steps == clocked.steps == 9
+    for name, gradient in clocked.gradients.items():
+        assert np.allclose(run.gradients[name], gradient, rtol=1e-12, atol=1e-15)
+
+
+def test_float32_networks_and_noisy_chips_settle():
+    net, x, y = dbp.models.mlp(5, 6, 3), *_data()
+    assert max(dbp.settle(net, x, y, tau=TAU).residual.values()) <= 1e-4
+    chip = dbp.Chip.program(net, "pcm", seed=1)
+    with pytest.raises(ValueError, match="noisy"):
+        dbp.settle(chip, x, y, tau=TAU)
+    run = dbp.settle(chip, x, y, tau=TAU, method="exponential_euler")
+    assert np.isfinite(run.loss)
+    assert set(run.gradients) == set(net.parameters)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"tau": 0.0}, "tau"), ({"tau": -1.0}, "tau"), ({"tau": np.nan}, "tau"), ({"tolerance": 0.0}, "tolerance"),
+     ({"tolerance": 2.0}, "tolerance"), ({"t_stop": -1.0}, "t_stop"), ({"step": 0.0}, "step"), ({"accuracy": -1.0}, "accuracy"),
+     ({"method": "euler"}, "exponential_euler"), ({"states": "mz"}, "xz"), ({"max_steps": 0}, "max_steps")],
+)  # fmt: skip
+def test_bad_arguments_are_refused(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        dbp.settle(_net(), *_data(), **{"tau": TAU, **wrong})
+
+
+def test_what_cannot_be_met_says_where_and_leaves_what_it_has():
+    with pytest.raises(dbp.IntegrationError, match=r"at 2e-08 s, stage dense[123]: residual") as late:
+        dbp.settle(_net(), *_data(), tau=TAU, t_stop=2 * TAU, tolerance=1e-6)
+    assert late.value.time == late.value.partial.time == pytest.approx(2 * TAU)
+    assert np.isnan(late.value.partial.settling_time["dense1"])
+    with pytest.raises(dbp.IntegrationError, match="after 3 steps") as short:
+        dbp.settle(_net(), *_data(), tau=TAU, max_steps=3)
+    assert short.value.partial.steps + short.value.partial.rejected == 3
+    with pytest.raises(dbp.IntegrationError, match="accuracy"):  # below what float64 can tell
+        dbp.settle(_net(), *_data(), tau=TAU, accuracy=1e-30, init="random")
