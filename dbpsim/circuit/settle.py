@@ -4,7 +4,7 @@
 
 (arXiv:2602.02281; the split coupling is in `credit.dynamics`).  Equal to tau dm/dt = f - m, tau ds/dt = b - s.  A linear
 chain of unit weights settles by Erlang's law: m_l(t) = P(l, t/tau), s_l(t) = P(2L - l + 1, t/tau) times what it settles at.
-The drives come from `credit.field`, so any network and any chip settles.  Every state is float64; drives have the network's dtype.
+The drives come from `credit.field`, so any network and any chip settles.  States are float64; drives have the network's dtype.
 """
 
 from __future__ import annotations
