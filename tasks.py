@@ -21,7 +21,7 @@ PEERS = {
     "vgg9_vs_pytorch": (ROOT / ".venv-peers", ["torch==2.13.0", "numpy<2.4"]),
     "tile_vs_aihwkit": (ROOT / ".venv-peers-aihwkit", ["torch==2.10.0", "torchvision==0.25.0", "aihwkit==1.1.0"]),
 }
-EXTRAS = {"demo": (), "test": ("test",), "lint": ("lint",), "bench": (), "docs": ("docs",)}
+EXTRAS = {"demo": (), "test": ("test", "brian"), "lint": ("lint",), "bench": (), "docs": ("docs",)}
 
 
 class SetUpError(Exception):

@@ -24,6 +24,7 @@ from dbpsim.kernels import threads as _threads
 _threads.set_environment()  # before numpy is loaded
 
 from dbpsim.chip import Chip  # noqa: E402
+from dbpsim.circuit.brian import to_brian  # noqa: E402
 from dbpsim.circuit.netlist import netlist  # noqa: E402
 from dbpsim.circuit.settle import IntegrationError, settle  # noqa: E402
 from dbpsim.circuit.spice_reader import read_netlist  # noqa: E402
@@ -49,5 +50,5 @@ __all__ = [
     "Augmentation", "Chip", "Hardware", "IntegrationError", "Network", "NotSettledError", "Stage", "TrainingConfig",
     "activations", "attention", "backprop", "cost", "datasets", "energy", "evaluate", "fidelity", "layers",
     "list_devices", "load_hardware", "losses", "models", "netlist", "normalisation", "pooling", "read_netlist",
-    "relax", "report", "settle", "train",
+    "relax", "report", "settle", "to_brian", "train",
 ]  # fmt: skip
