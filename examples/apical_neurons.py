@@ -1,4 +1,4 @@
-"""Is the stress of dyadic backpropagation what cortical neurons show between apical dendrite and soma?
+"""Apical neurons: is the stress what cortical neurons show between apical dendrite and soma? Six predictions, five measurements.
 
 The paper (arXiv:2602.02281) leaves this open.  Here x is taken for the apical and z for the basal and somatic compartment; six
 predictions are worked out, most of them in Brian2 with published membrane constants, and each is held against a published
@@ -8,9 +8,11 @@ measurement.  Writes a figure and prints the verdicts, also those that are again
     python examples/apical_neurons.py --out docs/figures/apical_neurons.png
 
 Measurements:
-    [1] Francioni et al., Nature 2026, 10.1038/s41586-026-10190-7        [4] Gillon et al., J Neurosci 2024, 10.1523/JNEUROSCI.1009-23.2023
-    [2] Beaulieu-Laroche et al., Neuron 2019, 10.1016/j.neuron.2019.05.014    [5] Doron et al., Science 2020, 10.1126/science.aaz3136
+    [1] Francioni et al., Nature 2026, 10.1038/s41586-026-10190-7
+    [2] Beaulieu-Laroche et al., Neuron 2019, 10.1016/j.neuron.2019.05.014
     [3] Francioni et al., eLife 2019, 10.7554/eLife.49145
+    [4] Gillon et al., J Neurosci 2024, 10.1523/JNEUROSCI.1009-23.2023
+    [5] Doron et al., Science 2020, 10.1126/science.aaz3136
 """
 
 import argparse
@@ -80,7 +82,7 @@ def accuracy(net: dbp.Network, x: np.ndarray, y: np.ndarray) -> float:
 
 
 def sign(ax: plt.Axes) -> str:
-    """Ten neurons drive a cursor, five up and five down, as in the task of [1]; where does s point, and what does learning do?"""
+    """Compare s with what learning does to neurons that drive a cursor, five up and five down, as in the task of [1]."""
     random = np.random.default_rng(0)
     net = network((20, 40, 30, 1), dbp.losses.MeanSquaredError())
     role = np.repeat([1.0, -1.0, 0.0], [5, 5, 20])
@@ -99,13 +101,14 @@ def sign(ax: plt.Axes) -> str:
     r = np.corrcoef(early[role != 0], change[role != 0])[0, 1]
     up, down = early[role > 0].mean(), early[role < 0].mean()
     return (
-        f"sign: mean s {up:+.2f} in neurons that should rise, {down:+.2f} in those that should fall; correlation with the change of "
-        f"activity {r:.2f}. [1]: soma-dendrite residuals, signs by causal role, predict the change. SUPPORTS"
+        f"sign: mean s {up:+.2f} in neurons that should rise, {down:+.2f} in those that should fall; correlation "
+        f"with the change of activity {r:.2f}. [1]: soma-dendrite residuals, signs by causal role, predict the "
+        "change. SUPPORTS"
     )
 
 
 def correlation(ax: plt.Axes, net: dbp.Network, x: np.ndarray, y: np.ndarray) -> str:
-    """Over images, how alike are the two compartments of a neuron?"""
+    """Measure over images how alike the two compartments of a neuron are."""
     gains, medians = np.logspace(-1, 2.5, 15), []
     m, s = stress_of(net, x, y)
     for gain in gains:
@@ -116,8 +119,9 @@ def correlation(ax: plt.Axes, net: dbp.Network, x: np.ndarray, y: np.ndarray) ->
     ax.set(xlabel="cost gain", ylabel="correlation of apical and soma", title="two compartments, one activity")
     one = medians[int(np.argmin(np.abs(gains - 1)))]
     return (
-        f"correlation: median {min(one):.3f} or more at gain 1 in a trained network. [2] finds dendrite and soma 'surprisingly' alike, "
-        "in every state. SUPPORTS, but back-propagating spikes explain it as well: it bounds the gain, no more"
+        f"correlation: median {min(one):.3f} or more at gain 1 in a trained network. [2] finds dendrite and soma "
+        "'surprisingly' alike, in every state. SUPPORTS, but back-propagating spikes explain it as well: it "
+        "bounds the gain, no more"
     )
 
 
@@ -133,7 +137,7 @@ def settled(net: dbp.Network, x: np.ndarray, y: np.ndarray, membrane: Membrane) 
 
 
 def coupling(ax: plt.Axes, net: dbp.Network, x: np.ndarray, y: np.ndarray) -> str:
-    """What does a conductance between the compartments do to the gradient of the first layer?"""
+    """Measure what a conductance between the compartments does to the gradient of the first layer."""
     equal = equal_membrane(TAU)
     shares = (0.0, 0.1, 0.2, 0.4, 0.8)
     kinds = {"equal leaks": equal, "apical leak a third": replace(equal, apical_S=equal.apical_S / 3), "cortical": CORTICAL}
@@ -142,18 +146,19 @@ def coupling(ax: plt.Axes, net: dbp.Network, x: np.ndarray, y: np.ndarray) -> st
         ax.semilogy(shares, [ratio[0] for _, ratio in runs], "os^"[number] + "-", color=COLOURS[number], label=f"{name}: size")
         missing = [max(1 - cosine[0], 1e-12) for cosine, _ in runs]
         ax.semilogy(shares, missing, "os^"[number] + ":", color=COLOURS[number], label=f"{name}: 1 - cos")
-    ax.set(xlabel="coupling / soma's leak", ylabel="first layer's gradient", title="coupling shrinks, hardly turns", ylim=(1e-19, 3))
+    ax.set(xlabel="coupling / soma's leak", ylabel="first layer's gradient", ylim=(1e-19, 3), title="coupling shrinks")
     strong = found["equal leaks"][-1][1][0]
     turned = 1 - found["apical leak a third"][-1][0][0]
     return (
-        f"coupling: 0.8 of the leak leaves {strong:.3f} of the first layer's gradient, its direction kept; with unequal leaks it hardly "
-        f"turns (1 - cos {turned:.1e}). [3] finds strong coupling, lossy from soma to tuft and not back. CONTRADICTS the uncoupled pair of "
-        "the theory; what coupling costs is size, layer by layer, which a gain a layer can give back"
+        f"coupling: 0.8 of the leak leaves {strong:.3f} of the first layer's gradient, its direction kept; with "
+        f"unequal leaks it hardly turns (1 - cos {turned:.1e}). [3] finds strong coupling, lossy from soma to tuft "
+        "and not back. CONTRADICTS the uncoupled pair of the theory; what coupling costs is size, layer by layer, "
+        "which a gain a layer can give back"
     )
 
 
 def time_course(ax: plt.Axes, net: dbp.Network, x: np.ndarray, y: np.ndarray) -> str:
-    """The network has settled without a cost; at 0 the target appears.  When does s arrive where?"""
+    """Let the network settle without a cost, show the target, and see when s arrives where."""
     brian = to_brian(net, x, y, membrane=CORTICAL, step=1e-4)
     neurons, weights = brian["neurons"], np.cumsum([64, *(len(net.parameters[f"{s.name}.bias"]) for s in net.stages)])
     output = net.evaluate(x).values[net.output][0]
@@ -173,13 +178,13 @@ def time_course(ax: plt.Axes, net: dbp.Network, x: np.ndarray, y: np.ndarray) ->
     ax.set(xlabel="ms after the target", ylabel="|s| / where it settles", title="stress walks down, layer by layer")
     waits = ", ".join(f"{half:.0f}" for half in halves)
     return (
-        f"time course: half of s after {waits} ms, output to first layer, with 7 and 16 ms membranes. Calcium imaging, as in [1] to "
-        "[4], is slower than that. NOT TESTED: voltage imaging of tuft and soma would"
+        f"time course: half of s after {waits} ms, output to first layer, with 7 and 16 ms membranes. Calcium "
+        "imaging, as in [1] to [4], is slower than that. NOT TESTED: voltage imaging of tuft and soma would"
     )
 
 
 def scaling(ax: plt.Axes, x: np.ndarray, y: np.ndarray) -> str:
-    """How does s follow the error while the network learns?"""
+    """Follow s while the network learns."""
     net, sizes = network((64, 32, 24, 16, 10)), []
     for _ in range(12):
         s = stress_of(net, x, y)[1]
@@ -190,13 +195,14 @@ def scaling(ax: plt.Axes, x: np.ndarray, y: np.ndarray) -> str:
     ax.set(xlabel="epoch", ylabel="mean |s|", title="stress falls as the error does")
     fall = np.array(sizes[0]) / np.array(sizes[-1])
     return (
-        f"scaling: mean |s| falls {fall.min():.1f} to {fall.max():.1f} times while the network learns. [4]: over days apical responses to "
-        "pattern violations grow while somatic ones fall. CONTRADICTS, as far as watching without a task is learning of this kind"
+        f"scaling: mean |s| falls {fall.min():.1f} to {fall.max():.1f} times while the network learns. [4]: over "
+        "days apical responses to pattern violations grow while somatic ones fall. CONTRADICTS, as far as "
+        "watching without a task is learning of this kind"
     )
 
 
 def gating(ax: plt.Axes, x: np.ndarray, y: np.ndarray, test: tuple[np.ndarray, np.ndarray]) -> str:
-    """Does it do to let only the few neurons learn whose stress would make a burst?"""
+    """Let only the few neurons learn whose stress would make a burst."""
     shares, scores = (1.0, 0.5, 0.25, 0.11, 0.05), []
     for share in shares:
         net = network((64, 32, 24, 16, 10))
@@ -206,17 +212,19 @@ def gating(ax: plt.Axes, x: np.ndarray, y: np.ndarray, test: tuple[np.ndarray, n
     ax.axvline(11, color=COLOURS[1], linestyle=":", label="share that bursts in [5]")
     ax.set(xlabel="% of neurons that learn from a sample", ylabel="test accuracy, %", title="plasticity gated by |s|")
     return (
-        f"gating: {scores[3]:.1f} % with the 11 % of largest stress learning, {scores[0]:.1f} % with all. [5]: 11 % of layer 5 neurons burst "
-        "more as the animal learns; silencing dendrites stops it. SUPPORTS that so few suffice"
+        f"gating: {scores[3]:.1f} % with the 11 % of largest stress learning, {scores[0]:.1f} % with all. [5]: 11 "
+        "% of layer 5 neurons burst more as the animal learns; silencing dendrites stops it. SUPPORTS that so few "
+        "suffice"
     )
 
 
 def conductances(net: dbp.Network, x: np.ndarray, y: np.ndarray) -> str:
-    """The same through conductances that reverse at 0 and -75 mV."""
+    """Measure the gradient through conductances that reverse at 0 and -75 mV."""
     cosines, ratios = settled(net, x, y, replace(CORTICAL, reversal_V=REVERSAL_V))
     return (
-        f"conductance-based synapses: cosine {min(cosines):.2f} to {max(cosines):.2f}, size {min(ratios):.2f} to {max(ratios):.2f} of "
-        "backpropagation's: inhibition that reverses 5 mV below rest rectifies a signed s. The pair wants inhibition with room below rest"
+        f"conductance-based synapses: cosine {min(cosines):.2f} to {max(cosines):.2f}, size {min(ratios):.2f} to "
+        f"{max(ratios):.2f} of backpropagation's: inhibition that reverses 5 mV below rest rectifies a signed s. "
+        "The pair wants inhibition with room below rest"
     )
 
 
