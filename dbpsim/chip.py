@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from dbpsim.crossbar.operators import CrossbarConvolution, CrossbarDense
 from dbpsim.crossbar.table import NAMES, csv_lines
 from dbpsim.files import atomic
 from dbpsim.network.graph import Network, Stage
-from dbpsim.network.layers import Conv2d
+from dbpsim.network.layers import Conv2d, WeightLayer
+from dbpsim.network.operators import ConvolutionOperator, DenseOperator, Operator
 
 
 class Chip(Network):
@@ -97,6 +98,19 @@ class Chip(Network):
             bar.descend(d, a, rate)
             self.parameters[name][...] = bar.weight
 
+    def digital(self) -> Network:
+        """Return the network this chip should compute: the same parameters (aliased), multiplied by digital operators."""
+        return _twin(self, Network, _digital)
+
+    def shadow(self) -> Chip:
+        """Return a chip that reads the same cells, but numbers and counts its reads by itself: a rehearsal leaves no trace here.
+
+        Cells and parameters are shared, so it is for reading only.
+        """
+        twin = _twin(self, type(self), lambda layer: layer.operator.shadow())  # type: ignore[attr-defined]
+        assert isinstance(twin, Chip)
+        return twin
+
     @property
     def clipped(self) -> dict[str, int]:
         """Weights of every stage that the window could not hold when they were last written, by the stage's name."""
@@ -156,6 +170,27 @@ class Chip(Network):
         """Take over what `state` returned."""
         for name, bar in self.crossbars.items():
             bar.load_state({k.removeprefix(f"{name}."): v for k, v in state.items() if k.startswith(f"{name}.")})
+
+
+def _digital(layer: WeightLayer) -> Operator:
+    weight = layer.parameters["weight"]
+    if isinstance(layer, Conv2d):
+        height, width, channels = layer.input_shape
+        return ConvolutionOperator(weight, (height, width, channels), layer.stride, layer.padding)
+    return DenseOperator(weight)
+
+
+def _twin(chip: Chip, kind: type[Network], operator_of: Callable[[WeightLayer], Operator]) -> Network:
+    # The same stages and parameters with other operators.
+    twin = copy.copy(chip)
+    twin.__class__ = kind  # type: ignore[assignment]
+    twin.stages = [copy.copy(stage) for stage in chip.stages]
+    for stage in twin.stages:
+        stage.layers = [copy.copy(layer) for layer in stage.layers]
+        for layer in stage.layers:
+            if isinstance(layer, WeightLayer):
+                layer.operator = operator_of(layer)
+    return twin
 
 
 def _place(stage: Stage, hardware: Hardware, seed: int) -> None:

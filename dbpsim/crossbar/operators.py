@@ -13,7 +13,9 @@ reads), and the counts are part of `state`, so a resumed run goes on as if nothi
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
+from typing import Self
 
 import numpy as np
 
@@ -112,6 +114,14 @@ class _CrossbarOperator:
                 f"{self.name}: write: found a weight of shape {weight.shape}; accepted: {self.weight_shape}"
             )
         self.tiles.write(self._matrix(weight))
+
+    def shadow(self) -> Self:
+        """Return an operator that reads the same cells, but numbers and counts its reads by itself."""
+        twin = copy.copy(self)
+        twin.tiles = copy.copy(self.tiles)
+        twin.tiles.reads = list(self.tiles.reads)
+        twin._counts, twin._factors = list(self._counts), None
+        return twin
 
     def state(self) -> dict[str, np.ndarray]:
         """Return conductances, beliefs, random counters and activity, as arrays."""
