@@ -16,13 +16,14 @@
     dbp.report(chip, run, "report/")
 
 The equations are those of arXiv:2602.02281.  Rooms, lowest first: `kernels`, `network`, `credit`, `devices`, `crossbar`,
-`circuit`, `chip`, `cost`, `training`, `report`, `cli`; each imports only from those before it.
+`circuit`, `chip`, `cost`, `findings`, `check`, `training`, `report`, `cli`; each imports only from those before it.
 """
 
 from dbpsim.kernels import threads as _threads
 
 _threads.set_environment()  # before numpy is loaded
 
+from dbpsim.check import check  # noqa: E402
 from dbpsim.chip import Chip  # noqa: E402
 from dbpsim.circuit.brian import to_brian  # noqa: E402
 from dbpsim.circuit.netlist import netlist  # noqa: E402
@@ -48,7 +49,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Augmentation", "Chip", "Hardware", "IntegrationError", "Network", "NotSettledError", "Stage", "TrainingConfig",
-    "activations", "attention", "backprop", "cost", "datasets", "energy", "evaluate", "fidelity", "layers",
+    "activations", "attention", "backprop", "check", "cost", "datasets", "energy", "evaluate", "fidelity", "layers",
     "list_devices", "load_hardware", "losses", "models", "netlist", "normalisation", "pooling", "read_netlist",
     "relax", "report", "settle", "to_brian", "train",
 ]  # fmt: skip

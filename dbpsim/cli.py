@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from dbpsim.check import check
 from dbpsim.chip import Chip
 from dbpsim.circuit.check import check_deck
 from dbpsim.circuit.dense import ACTIVATIONS, dense_circuit
@@ -83,6 +84,11 @@ def _parser() -> argparse.ArgumentParser:
 
     _verify_arguments(add("verify", _verify, "hold a relaxation's gradients against exact backpropagation"))
     _train_arguments(add("train", _train, "train a network or a chip"))
+    health = add("check", _check, "rehearse a step of training on hardware: what it costs, what will go wrong (exit 1: warnings)")
+    _problem(health, hardware=True)
+    health.set_defaults(batch=128)
+    health.add_argument("--rate", type=float, default=0.05)
+    health.add_argument("--momentum", type=float, default=0.9)
     report = add("report", _report, "report fidelity, energy and latency of one training step on hardware")
     _problem(report)
     report.add_argument("--out", required=True, help="folder of the report")
@@ -101,13 +107,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _problem(command: argparse.ArgumentParser) -> None:
+def _problem(command: argparse.ArgumentParser, *, hardware: bool = False) -> None:
     command.add_argument("model", help=f"{', '.join(models.MODELS)}, or mlp:784-256-10")
     command.add_argument("--data", default="digits", help="digits, cifar10, mnist, fashion-mnist, images, a path, or random")
     command.add_argument("--path", help="archive or folder of the data")
     command.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     command.add_argument("--batch", type=_positive, default=16)
-    command.add_argument("--hardware", help="ideal, pcm, ecram or another preset, or a TOML file")
+    command.add_argument("--hardware", required=hardware, help="ideal, pcm, ecram or another preset, or a TOML file")
     command.add_argument("--normalise", action="store_true", help="batch normalisation (vgg9)")
 
 
@@ -168,20 +174,20 @@ def _network(args: argparse.Namespace, image_shape: Sequence[int] | None) -> Net
     return models.by_name(args.model, **options)
 
 
-def _sample(args: argparse.Namespace) -> tuple[Network, np.ndarray, np.ndarray, str]:
-    """Return the network, one batch, and what the data are."""
+def _sample(args: argparse.Namespace) -> tuple[Network, np.ndarray, np.ndarray, str, int | None]:
+    """Return the network, one batch, what the data are and how many images an epoch has."""
     if args.data == "random":
         net = _network(args, None)
         random = stream(args.seed, "random data")
         x = random.standard_normal((args.batch, *net.input_shape))
-        return net, x, random.integers(0, net.stages[-1].shape[-1], args.batch), "random numbers"
+        return net, x, random.integers(0, net.stages[-1].shape[-1], args.batch), "random numbers", None
     train_set, _ = datasets.load(args.data, args.path, image_shape=_image_shape(args.model, args.data))
     x, y = train_set.batch(args.batch, dtype=args.dtype)
-    return _network(args, train_set.image_shape), x, y, train_set.label
+    return _network(args, train_set.image_shape), x, y, train_set.label, len(train_set)
 
 
 def _verify(args: argparse.Namespace) -> int:
-    net, x, y, label = _sample(args)
+    net, x, y, label, _ = _sample(args)
     exact = backprop(net, x, y)
     tested: Network = net if args.hardware is None else Chip.program(net, args.hardware, seed=args.seed)
     how: dict[str, Any] = {"eta": args.eta, "coupling": args.coupling, "coordinates": args.coordinates, "seed": args.seed}
@@ -262,10 +268,18 @@ def _train(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check(args: argparse.Namespace) -> int:
+    net, x, y, label, images = _sample(args)
+    chip = Chip.program(net, args.hardware, seed=args.seed)
+    found = check(chip, x, y, rate=args.rate, momentum=args.momentum, images=images)
+    _print_json({"data": label, **found.to_dict()}) if args.json else print(found)
+    return 1 if found.warnings else 0
+
+
 def _report(args: argparse.Namespace) -> int:
     from dbpsim.report.report import report
 
-    net, x, y, label = _sample(args)
+    net, x, y, label, _ = _sample(args)
     exact = backprop(net, x, y)
     chip: Network = net if args.hardware is None else Chip.program(net, args.hardware, seed=args.seed)
     run = relax(chip, x, y, eta=args.eta, coupling=args.coupling, coordinates=args.coordinates, record=True)

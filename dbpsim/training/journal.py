@@ -2,7 +2,7 @@
 
     config.json       what decides the numbers
     manifest.json     versions, host, threads, command
-    metrics.jsonl     one JSON object a line: kind "step", "check" or "epoch"
+    metrics.jsonl     one JSON object a line: kind "rehearsal" (of a chip), "step", "check" or "epoch"
     ckpt/             the last two checkpoints
 """
 

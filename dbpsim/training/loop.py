@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from dbpsim.check import check
 from dbpsim.chip import Chip
 from dbpsim.credit.backprop import Backprop, backprop
 from dbpsim.credit.fidelity import fidelity
@@ -122,7 +123,8 @@ def train(
     Parameters
     ----------
     network : Network
-        Or a `Chip`: weights are then written to its arrays after every step.
+        Or a `Chip`: weights are then written to its arrays after every step.  Before the first one `check` rehearses it;
+        cost and warnings go to stderr and into the log.
     train_set, test_set : Dataset
     config : TrainingConfig, optional
         Or its fields as keyword arguments.
@@ -167,6 +169,8 @@ def train(
     else:
         journal.start(identity, manifest(command))
     with _interruptible() as asked, progress(config.epochs * per_epoch) as shown:
+        if isinstance(network, Chip) and state.step == 0:
+            _rehearse(network, train_set, config, journal, shown)
         _run(network, train_set, test_set, config, state, journal, identity, asked, shown)
     return TrainingResult(config, state.epochs, state.checks, state.step, repr(network), train_set.label)
 
@@ -193,6 +197,19 @@ def _run(
             if asked and not last:
                 word = f"saved in {journal.folder}; continue with --resume" if journal.folder else "nothing was kept"
                 raise TrainingInterrupted(f"stopped by {asked[0]} after step {state.step}: {word}.")
+
+
+def _rehearse(chip: Chip, train_set: Dataset, config: TrainingConfig, journal: Journal, shown: Progress) -> None:
+    # Says what the run will cost and what is likely to go wrong; changes nothing.
+    x, y = next(iter(train_set.batches(config.batch, seed=config.seed, epoch=0, augment=config.augment, dtype=chip.dtype)))
+    found = check(
+        chip, x, y, rate=config.rate, momentum=config.momentum, images=len(train_set),
+        gradient=lambda network, x, y: _gradient(network, x, y, config, _State({}, {})),
+    )  # fmt: skip
+    shown.line(found.cost)
+    for line in found.lines:
+        shown.line(f"warning: {line}")
+    journal.write({"kind": "rehearsal", **found.to_dict()})
 
 
 def _step(

@@ -1,0 +1,214 @@
+"""From the figures of a rehearsal (`dbpsim.check`) to warnings: where, what was found, where the limit lies, what helps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from dbpsim.crossbar.hardware import Hardware
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Above which figure a warning is given; all of them are choices.
+
+    Attributes
+    ----------
+    saturated : float
+        A conversion out of a hundred beyond the range is an outlier; more cut the activations themselves.
+    lost_forward, lost_back : float
+        More zeros than numbers come out.
+    silent : float
+        Half of a layer does not take part.  Rectifiers as initialised are silent for a batch in some per cent of the units.
+    clipped : float
+        Gaussian weights cut where a tenth of them is beyond err by 17 % of their root mean square.
+    error : float
+        Weights held with a quarter of their own size as error; the worst preset has 0.18 on VGG9.
+    step : float
+        A pulse worth a quarter of a weight: some ten values in all.
+    misalignment : float
+        At 1 - cos = 0.5 half of each step goes astray.
+    """
+
+    saturated: float = 0.01
+    lost_forward: float = 0.5
+    lost_back: float = 0.5
+    silent: float = 0.5
+    clipped: float = 0.1
+    error: float = 0.25
+    step: float = 0.25
+    misalignment: float = 0.5
+
+
+@dataclass(frozen=True)
+class StageCheck:
+    """The figures of one weight stage; `step` and `pulses` are None where cells are programmed, not pulsed.
+
+    Attributes
+    ----------
+    saturated, lost_forward, lost_back, silent, clipped : float
+        Shares, 0 to 1.
+    weight : float
+        Root mean square of the weights wanted.
+    error : float
+        Root mean square of held - wanted, over `weight`.
+    step : float or None
+        Weight that a pulse is worth.
+    pulses : float or None
+        Root mean square of a step of training, over `step`.
+    misalignment : float
+        1 - cos against backpropagation with the weights wanted.
+    zero : bool
+        Whether the gradient of the weights is exactly zero.
+    """
+
+    stage: str
+    saturated: float
+    lost_forward: float
+    lost_back: float
+    silent: float
+    clipped: float
+    weight: float
+    error: float
+    step: float | None
+    pulses: float | None
+    misalignment: float
+    zero: bool
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a step on the chip and one on the digital network showed.
+
+    Attributes
+    ----------
+    silent, silent_digitally : mapping of stage to share of silent units
+    nonzero : mapping of weight stage to whether its digital gradient is not zero throughout
+    parents : mapping of stage to its parents, without the input
+    """
+
+    hardware: Hardware
+    rows: tuple[StageCheck, ...]
+    silent: Mapping[str, float]
+    silent_digitally: Mapping[str, float]
+    nonzero: Mapping[str, bool]
+    parents: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong: where, what (a figure beyond its limit), in words, and what helps."""
+
+    stage: str
+    kind: str
+    figure: float
+    limit: float
+    found: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.found}; {self.remedy}."
+
+
+def summary(warnings: Iterable[Finding]) -> list[str]:
+    """Return the warnings in words: those of one kind and remedy in one line, with the figure of the worst.
+
+    Examples
+    --------
+    >>> summary([Finding(name, "clipped", 0.2, 0.1, "too many", "less") for name in "ab"])
+    ['a (and b): too many; less.']
+    """
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in warnings:
+        groups.setdefault((finding.kind, finding.remedy), []).append(finding)
+    lines = []
+    for same in groups.values():
+        worst = max(same, key=lambda finding: finding.figure)
+        others = ", ".join(finding.stage for finding in same if finding is not worst)
+        lines.append(f"{worst.stage}{f' (and {others})' if others else ''}: {worst.found}; {worst.remedy}.")
+    return lines
+
+
+def findings(seen: Rehearsal, limits: Limits) -> list[Finding]:
+    """Return what exceeds its limit, stage by stage, in the order of the stages."""
+    return [finding for row in seen.rows for finding in _of_stage(seen, row, limits)]
+
+
+def _of_stage(seen: Rehearsal, row: StageCheck, limits: Limits) -> Iterator[Finding]:
+    finer = _finer(seen.hardware)
+    if row.zero:
+        yield Finding(row.stage, "zero gradient", 1.0, 0.0, *_why_zero(seen, row))
+    if row.saturated > limits.saturated:
+        yield Finding(
+            row.stage, "saturated", row.saturated, limits.saturated,
+            f"{row.saturated:.1%} of the forward conversions are beyond a fixed range",
+            'raise dac.limit and adc.limit, or set their range = "sample"',
+        )  # fmt: skip
+    if row.lost_forward > limits.lost_forward:
+        text = f"{row.lost_forward:.1%} of the forward results are below half an ADC step and come out as zeros"
+        yield Finding(row.stage, "lost", row.lost_forward, limits.lost_forward, text, finer)
+    if row.lost_back > limits.lost_back:
+        text = f"{row.lost_back:.1%} of the stress is below half an ADC step and goes back as exact zeros"
+        yield Finding(row.stage, "stress lost", row.lost_back, limits.lost_back, text, finer)
+    if row.silent > limits.silent:
+        digitally = seen.silent_digitally[row.stage]
+        text = f"{row.silent:.0%} of the units are zero for the whole batch ({digitally:.0%} on the digital network)"
+        remedy = "initialise anew, or normalise" if digitally > limits.silent else finer
+        yield Finding(row.stage, "dead", row.silent, limits.silent, text, remedy)
+    yield from _weights(seen, row, limits)
+    yield from _steps(seen, row, limits)
+    if not row.zero and row.misalignment > limits.misalignment:
+        text = f"the gradient points elsewhere: 1 - cos = {row.misalignment:.2f}"
+        remedy = "switch the [effects] off one at a time to see which one it is, and give that one better cells or more bits"
+        yield Finding(row.stage, "misaligned", row.misalignment, limits.misalignment, text, remedy)
+
+
+def _weights(seen: Rehearsal, row: StageCheck, limits: Limits) -> Iterator[Finding]:
+    headroom = seen.hardware.mapping.headroom
+    if row.clipped > limits.clipped:
+        yield Finding(
+            row.stage, "clipped", row.clipped, limits.clipped, f"{row.clipped:.1%} of the weights do not fit into the window",
+            f"raise mapping.headroom (now {headroom:g})",
+        )  # fmt: skip
+    elif row.error > limits.error:
+        yield Finding(
+            row.stage, "inexact", row.error, limits.error, f"the cells miss the weights by {row.error:.0%} of their size",
+            "more pulses of write-verify, slices, or cells with less programming error and fewer faults",
+        )  # fmt: skip
+
+
+def _steps(seen: Rehearsal, row: StageCheck, limits: Limits) -> Iterator[Finding]:
+    if row.step is None or row.pulses is None:
+        return
+    if row.step > limits.step * row.weight:
+        yield Finding(
+            row.stage, "coarse", row.step / row.weight if row.weight else float("inf"), limits.step,
+            f"a pulse changes a weight by {row.step:.2g}, the weights are {row.weight:.2g}",
+            'cells with more steps in their window, a smaller mapping.headroom, or update.mode = "write_verify"',
+        )  # fmt: skip
+    slots = seen.hardware.update.bit_length
+    if seen.hardware.update.in_place and row.pulses > slots:
+        yield Finding(
+            row.stage, "cut", row.pulses, slots, f"a step of training is {row.pulses:.3g} pulses, a train has {slots} slots",
+            "lower the rate, or raise update.bit_length",
+        )  # fmt: skip
+
+
+def _finer(hardware: Hardware) -> str:
+    fixed = hardware.adc.range == "fixed"
+    return 'lower adc.limit, set adc.range = "sample", or raise adc.bits' if fixed else 'raise adc.bits, or set links = "analog"'
+
+
+def _why_zero(seen: Rehearsal, row: StageCheck) -> tuple[str, str]:
+    # (what was found, remedy): whether the input, the gate or the stress is missing, and which read lost it.
+    if not seen.nonzero[row.stage]:
+        return "the gradient is exactly zero, on the digital network as well", "initialise anew: no input or no stress reaches it"
+    text = "the gradient is exactly zero: "
+    finer = _finer(seen.hardware)
+    for parent in seen.parents[row.stage]:
+        if seen.silent[parent] == 1.0:
+            return f"{text}its input, what {parent} sends, is all zeros", finer
+    if seen.silent[row.stage] == 1.0:
+        return f"{text}all its units are silent, no gate is open", finer
+    children = [stage for stage, parents in seen.parents.items() if row.stage in parents]
+    return f"{text}no stress comes back to it from {', '.join(children)}", finer
