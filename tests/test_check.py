@@ -11,7 +11,7 @@ from dbpsim.cli import main
 from dbpsim.crossbar.hardware import list_hardware, load_hardware
 
 SHAPE = (8, 8, 1)
-WIDE = {"dac.range": "fixed", "dac.limit": 4.0, "adc.range": "fixed", "adc.limit": 1.0}
+WIDE = {"dac.range": "fixed", "dac.limit": 32.0, "adc.range": "fixed", "adc.limit": 1.0}
 PULSES = {"update.mode": "stochastic_pulses"}
 
 
@@ -48,18 +48,20 @@ def test_vgg9_passes_in_silence_on_pcm(batch):
 def test_figures_are_those_of_the_chip(batch):
     chip = _chip("pcm")
     found = check(chip, *batch)
-    exact, run = dbp.backprop(_mlp(), *batch), dbp.backprop(chip, *batch)
+    x, y = batch
+    dbp.backprop(chip, x[:4], y[:4])  # as the rehearsal does first: then its reads are the same, noise and all
+    exact, run = dbp.backprop(_mlp(), x, y), dbp.backprop(chip, x, y)
     same = dbp.fidelity(run.gradients, exact.gradients).stages
     for row, fidelity, (name, bar) in zip(found.stages, same, chip.crossbars.items(), strict=True):
         weight = chip.parameters[f"{name}.weight"]
         assert row.stage == name
-        assert row.misalignment == pytest.approx(fidelity.misalignment, rel=0.3)  # of another read's noise
+        assert row.misalignment == pytest.approx(fidelity.misalignment, rel=1e-6)
         assert row.error == pytest.approx(np.linalg.norm(bar.weight - weight) / np.linalg.norm(weight), rel=1e-4)
         assert row.clipped == chip.clipped[name] / weight.size
         # a pulse on one cell of a pair moves the weight by step_S of 2 w_max / span
         assert row.step == pytest.approx(_weight_of_a_pulse(bar), rel=1e-6)
         rms = np.sqrt(np.mean(np.square(run.gradients[f"{name}.weight"])))
-        assert row.pulses == pytest.approx(0.05 * 1.9 * rms / row.step, rel=0.05)
+        assert row.pulses == pytest.approx(0.05 * 1.9 * rms / row.step, rel=1e-4)
 
 
 def _weight_of_a_pulse(bar):
@@ -116,25 +118,26 @@ def test_the_trap_of_a_reram_preset_on_vgg9_is_named(batch):
     # converters whose range would hold all rows at full scale: as initialised, everything is below half a step of theirs
     network = dbp.models.vgg9(width=8, input_shape=SHAPE)
     chip = _chip("reram", {"links": "digital", **WIDE}, network)
-    assert not any(gradient.any() for name, gradient in dbp.backprop(chip, *batch).gradients.items() if name == "conv1.weight")
+    gradients = dbp.backprop(chip, *batch).gradients
+    assert not any(gradients[f"{name}.weight"].any() for name in chip.crossbars)
     found = check(chip, *batch)
     assert found.zero_gradient
     named = {finding.stage: finding for finding in found.warnings if finding.kind == "zero gradient"}
-    assert "conv1" in named
+    assert named.keys() == chip.crossbars.keys()
     assert "adc.limit" in named["conv1"].remedy
     mended = check(_chip("reram", {"links": "digital", "dac.bits": 8, "adc.bits": 8}, network), *batch)
     assert mended.warnings == ()
 
 
 FAILURES = {
-    "saturated": ("pcm", {**WIDE, "adc.limit": 0.005}, {}, "dense2", ["adc.limit"]),
-    "lost": ("pcm", WIDE, {}, "dense2", ["adc.bits", "adc.limit"]),
-    "stress lost": ("pcm", {"adc.bits": 2}, {}, "dense2", ["adc.bits"]),
+    "saturated": ("pcm", {**WIDE, "adc.limit": 0.0005}, {}, "dense2", ["adc.limit"]),
+    "lost": ("pcm", WIDE, {}, "dense1", ["adc.bits", "adc.limit"]),
+    "stress lost": ("pcm", {"adc.bits": 2}, {}, "dense3", ["adc.bits"]),
     "clipped": ("pcm", {"mapping.headroom": 0.3}, {}, "dense1", ["mapping.headroom", "0.3"]),
     "inexact": ("pcm", {"mapping.headroom": 8.0, "device.programming.coefficients_S": (2e-6,)}, {}, "dense1", ["programming error"]),
     "coarse": ("reram", {"mapping.headroom": 10.0}, {}, "dense1", ["mapping.headroom"]),
     "cut": ("ecram", PULSES, {"rate": 5.0}, "dense3", ["rate", "bit_length"]),
-    "misaligned": ("pcm", {"device.read_noise.q_scale": 1.0}, {}, "dense1", ["effects"]),
+    "misaligned": ("pcm", {"mapping.headroom": 40.0}, {}, "dense1", ["effects"]),
 }
 
 
@@ -156,7 +159,7 @@ def test_a_dead_layer_is_told_from_one_that_hardware_kills(batch):
     found = check(_chip("ecram", network=dead), *batch)
     assert {("dead", "dense2"), ("zero gradient", "dense2"), ("zero gradient", "dense1")} <= _kinds(found)
     assert all("initialise anew" in finding.remedy for finding in found.warnings)
-    lost = check(_chip("pcm", {**WIDE, "adc.limit": 1.0, "dac.limit": 100.0}), *batch)
+    lost = check(_chip("pcm", {**WIDE, "dac.limit": 1000.0}), *batch)
     assert ("dead", "dense1") in _kinds(lost)
     assert any(finding.kind == "zero gradient" and "dense1 sends" in finding.found for finding in lost.warnings)
     assert not any("initialise" in finding.remedy for finding in lost.warnings)

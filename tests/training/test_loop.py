@@ -10,7 +10,7 @@ import pytest
 import dbpsim as dbp
 from dbpsim.training import checkpoints, loop
 
-TIMES = ("seconds", "images_per_s")
+TIMES = ("seconds", "images_per_s", "gradient_s", "write_s", "step_s", "epoch_s", "memory_bytes")
 
 
 def _sets():
