@@ -174,7 +174,7 @@ def _weights(seen: Rehearsal, row: StageCheck, limits: Limits) -> Iterator[Findi
     elif row.error > limits.error:
         yield Finding(
             row.stage, "inexact", row.error, limits.error, f"the cells miss the weights by {row.error:.0%} of their size",
-            "more pulses of write-verify, slices, or cells with less programming error and fewer faults",
+            f"a smaller mapping.headroom (now {headroom:g}), more slices, or cells with less programming error and fewer faults",
         )  # fmt: skip
 
 
