@@ -86,6 +86,20 @@ class Chip(Network):
         """What arrays and converters have done since they were programmed."""
         return measure(self.crossbars)
 
+    def assign(self, values: Mapping[str, np.ndarray]) -> None:
+        """Copy named parameters and buffers in, and write the weights to the arrays.
+
+        Raises
+        ------
+        ValueError
+            For what `Network.assign` refuses, or weights that are nan or infinite; nothing is changed then.
+        """
+        for name, value in values.items():
+            stage, _, what = name.partition(".")
+            if what == "weight" and stage in self.crossbars:
+                _refuse_infinite(stage, np.asarray(value, self.dtype))
+        super().assign(values)
+
     def take_factors(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Return (d, a) of every weight that is trained in place, from the gradient just computed, by the parameter's name."""
         found = {f"{name}.weight": bar.take_factors() for name, bar in self.crossbars.items() if bar.in_place}
@@ -205,12 +219,16 @@ def _place(stage: Stage, hardware: Hardware, seed: int) -> None:
         layer.operator = CrossbarDense(weight, hardware, stage.name, seed)  # type: ignore[union-attr]
 
 
+def _refuse_infinite(stage: str, weight: np.ndarray) -> None:
+    if not (np.isfinite(weight.max(initial=0)) and np.isfinite(weight.min(initial=0))):  # without an array of answers
+        raise ValueError(f"{stage}: weights hold NaN or infinity; found {np.count_nonzero(~np.isfinite(weight))}.")
+
+
 def _refuse(network: Network, hardware: Hardware) -> None:
     # What cannot be programmed, before any work.
     weights = {stage.name: stage.weight_layer.parameters["weight"] for stage in network.weight_stages}  # type: ignore[union-attr]
     for name, weight in weights.items():
-        if not (np.isfinite(weight.max(initial=0)) and np.isfinite(weight.min(initial=0))):
-            raise ValueError(f"{name}: weights hold NaN or infinity; found {np.count_nonzero(~np.isfinite(weight))}.")
+        _refuse_infinite(name, weight)
     mapping = hardware.mapping
     cells = {"pair": 2, "offset_column": 1, "bit_sliced": 2 * mapping.slices}[mapping.scheme]
     arrays = (cells + 3) * (2 if mapping.transpose == "replica" else 1)  # with what reads see and the controller believes

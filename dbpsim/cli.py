@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import json
 import os
 import shlex
@@ -32,7 +31,7 @@ from dbpsim.credit.backprop import backprop
 from dbpsim.credit.fidelity import Fidelity, fidelity
 from dbpsim.credit.relax import NotSettledError, Relaxation, relax
 from dbpsim.devices.library import list_devices, load_device
-from dbpsim.devices.schema import Device
+from dbpsim.devices.schema import Device, suggestion
 from dbpsim.files import finite
 from dbpsim.kernels.random import stream
 from dbpsim.network import models
@@ -52,14 +51,22 @@ _ALLOWED_UNSETTLED = {"float64": 1e-9, "float32": 1e-3}  # eta != 1: the toleran
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, with the nearest word that would be right."""
 
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]
+        # Here, not in the parser of all commands that argparse leaves it to: this one knows the options there are.
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self.error(f"unrecognized arguments: {' '.join(rest)}")
+        return found, rest
+
     def error(self, message: str) -> NoReturn:
-        hint = ""
+        found, accepted = "", []
         if "invalid choice: '" in message:
             found = message.split("invalid choice: '", 1)[1].split("'", 1)[0]
             accepted = [c for action in self._actions for c in (action.choices or ()) if isinstance(c, str)]
-            close = difflib.get_close_matches(found, accepted, 1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-        print(f"{self.prog}: {message}{hint}", file=sys.stderr)
+        elif message.startswith("unrecognized arguments: -"):
+            found = message.split()[2].split("=")[0]
+            accepted = [option for action in self._actions for option in action.option_strings]
+        print(f"{self.prog}: {message}{suggestion(found, accepted)}", file=sys.stderr)
         sys.exit(2)
 
 

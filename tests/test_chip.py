@@ -61,3 +61,15 @@ def test_a_chip_cannot_be_programmed_twice_over():
     chip = dbp.Chip.program(_problem()[0], "ideal")
     with pytest.raises(ValueError, match="found a chip"):
         dbp.Chip.program(chip, "ideal")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e300])
+def test_weights_that_are_no_numbers_leave_a_chip_as_it_was(bad):
+    chip = dbp.Chip.program(dbp.models.mlp(4, 3, 2), "ecram", seed=1)
+    new = {name: np.full(value.shape, 0.5) for name, value in chip.parameters.items()}
+    new["dense2.weight"][1, 1] = bad
+    kept = {name: value.copy() for name, value in chip.parameters.items()}, chip.state()
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match="dense2: weights hold NaN or infinity; found 1"):
+        chip.assign(new)
+    assert all(np.array_equal(kept[0][name], value) for name, value in chip.parameters.items())
+    assert all(np.array_equal(kept[1][name], value) for name, value in chip.state().items())

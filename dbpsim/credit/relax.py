@@ -189,8 +189,8 @@ def _plan(
         raise ValueError(f"schedule: found {schedule!r}; accepted: {', '.join(SCHEDULES)}.")
     exact = 2 * network.depth
     law = clocks_to(1e-4, eta, network.depth)
-    if max_steps is not None and max_steps < 1:
-        raise ValueError(f"max_steps: found {max_steps}; accepted: at least 1.")
+    if max_steps is not None and not (isinstance(max_steps, int | np.integer) and max_steps >= 1):
+        raise ValueError(f"max_steps: found {max_steps!r}; accepted: an integer, at least 1.")
     if schedule == "wavefront":
         if eta != 1.0 or eps is not None or max_steps not in (None, exact):
             raise ValueError("schedule 'wavefront' is the unit step's: it needs eta=1 and makes exactly 2 depth steps.")

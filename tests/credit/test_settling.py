@@ -199,6 +199,13 @@ def test_a_rate_too_large_for_the_weights_diverges_with_an_error_that_names_a_st
     assert caught.value.stage.startswith("dense")
 
 
+@pytest.mark.parametrize("steps", [0, -1, 2.5, "5"])
+def test_a_number_of_steps_that_is_none_is_refused(steps):
+    net, x, y = unit_chain(2)
+    with pytest.raises(ValueError, match="max_steps: found .* accepted: an integer, at least 1"):
+        relax(net, x, y, max_steps=steps)
+
+
 @pytest.mark.parametrize("how", [{"eta": 0.9}, {"eps": 1e-3}, {"max_steps": 5}])
 def test_the_wavefront_is_the_unit_steps_schedule(how):
     net, x, y = unit_chain(2)
