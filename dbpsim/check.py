@@ -9,7 +9,7 @@ weights wanted.  Stage by stage:
     clipped     share of the weights that the window could not hold
     error       of the weights held, root mean square, over that of the weights wanted
     step        weight that one pulse in the middle of the window is worth, over the root mean square weight
-    pulses      root mean square step of training over that of the device
+    update      root mean square of a step of training, over the root mean square weight
     1 - cos     misalignment of the gradient
 
 A step of training is rate (1 + momentum) g, the first of Nesterov's; in place it is rate g / (1 - momentum).
@@ -97,11 +97,11 @@ class Check:
 
     def __str__(self) -> str:
         width = max(len(row.stage) for row in self.stages) + 2
-        names = ("saturated", "lost", "lost back", "silent", "clipped", "error", "step/weight", "pulses", "1 - cos")
+        names = ("saturated", "lost", "lost back", "silent", "clipped", "error", "step/weight", "update", "1 - cos")
         lines = [self.chip, f"{'stage':{width}}" + "".join(f"{name:>12}" for name in names)]
         for row in self.stages:
             shares = (row.saturated, row.lost_forward, row.lost_back, row.silent, row.clipped, row.error)
-            steps = (None if row.step is None or not row.weight else row.step / row.weight, row.pulses, row.misalignment)
+            steps = (None if row.step is None else row.relative(row.step), row.relative(row.update), row.misalignment)
             cells = [f"{share:.2%}" for share in shares] + ["-" if value is None else f"{value:.2e}" for value in steps]
             lines.append(f"{row.stage:{width}}" + "".join(f"{cell:>12}" for cell in cells))
         lines += [f"warning: {line}" for line in self.lines] or ["nothing found"]
@@ -196,8 +196,7 @@ def _row(
 ) -> StageCheck:
     bar, weight = chip.crossbars[name], chip.parameters[f"{name}.weight"]
     into = done.forward.clipped / done.forward.dac if done.forward.dac else 0.0
-    scale, step = _rms(weight), _step(bar)
-    fast = bar.hardware.update.fast_rate if bar.hardware.update.mode.startswith("tiki_taka") else 1.0
+    scale = _rms(weight)
     return StageCheck(
         name,
         saturated=max(done.forward.saturated_fraction, into),
@@ -207,8 +206,8 @@ def _row(
         clipped=bar.clipped / weight.size,
         weight=scale,
         error=_rms(bar.weight - weight) / scale if scale else 0.0,
-        step=step,
-        pulses=None if step is None else rate * fast * _rms(gradient) / step,
+        step=_step(bar),
+        update=rate * _rms(gradient),
         misalignment=misalignment,
         zero=not gradient.any(),
     )
