@@ -199,7 +199,7 @@ def _steps(seen: Rehearsal, row: StageCheck, limits: Limits) -> Iterator[Finding
         yield Finding(
             row.stage, "coarse", row.relative(row.step), limit,
             f"a pulse changes a weight by {row.step:.2g}, the weights are {row.weight:.2g}",
-            'cells with more steps in their window, a smaller mapping.headroom, or update.mode = "mixed_precision" or "write_verify"',
+            'cells with more steps in their window, a smaller mapping.headroom, or a controller that sums up (update.mode)',
         )  # fmt: skip
     if scheme.mode.startswith("tiki_taka"):
         return  # what a step of training moves is not the weights
