@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from dbpsim.crossbar.converters import NO_CONVERTER, Converter
 from dbpsim.crossbar.update_scheme import UpdateScheme
+from dbpsim.crossbar.wire_resistance import WireResistance
 from dbpsim.devices.library import is_path, load_device, read_toml, validated
 from dbpsim.devices.read_noise import read_sigmas
 from dbpsim.devices.schema import Device, Positive, Section, suggestion
@@ -109,6 +110,7 @@ class Effects(Section):
     endurance: bool = True
     faults: bool = True
     update_noise: bool = True
+    wires: bool = True
 
 
 class Hardware(Section):
@@ -134,6 +136,7 @@ class Hardware(Section):
     mapping: WeightMapping = WeightMapping()
     effects: Effects = Effects()
     update: UpdateScheme = UpdateScheme()
+    wires: WireResistance | None = None
     temperature_K: Positive | None = None
 
     @model_validator(mode="after")
@@ -178,6 +181,11 @@ class Hardware(Section):
         if self.adc.range == "fixed" and self.dac.range != "fixed":
             raise ValueError("a fixed adc range is a share of full scale, which needs a fixed dac range")
         return self
+
+    @property
+    def wired(self) -> bool:
+        """Whether reads lose voltage on wires."""
+        return self.wires is not None and self.effects.wires
 
     @property
     def noisy(self) -> bool:

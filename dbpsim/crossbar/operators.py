@@ -163,8 +163,8 @@ class _CrossbarOperator:
             lost=lost,
         )
 
-    def _drive(self, a: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray, int]:
-        # Numbers as the arrays see them, and the sum over samples of (V / v_read)^2 of each.
+    def _drive(self, a: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+        # Numbers as the arrays see them, (v_read / full scale)^2 of each sample, and the sum over samples of (V / v_read)^2.
         flat = np.ascontiguousarray(a).reshape(len(a), -1)
         gain = self.tiles.input_gain(transposed)
         if gain is not None:
@@ -176,7 +176,11 @@ class _CrossbarOperator:
         squares = weighted_squares(driven, weight)
         if gain is not None:
             driven = driven / gain if self.hardware.dac.levels else flat
-        return driven, squares, clipped
+        return driven, weight, squares, clipped
+
+    def _power(self, squares: np.ndarray, coupled_W: float, transposed: bool) -> float:
+        # With wires what driven lines take depends on the other inputs of the same vector: the sum of squares does not do.
+        return coupled_W if self.hardware.wired else self.tiles.power(squares, transposed)
 
 
 class CrossbarDense(_CrossbarOperator):
@@ -227,12 +231,13 @@ class CrossbarDense(_CrossbarOperator):
         return a.reshape(-1, a.shape[-1]), d.reshape(-1, d.shape[-1])
 
     def _read(self, a: np.ndarray, transposed: bool) -> np.ndarray:
-        driven, squares, clipped = self._drive(a, transposed)
+        driven, shares, squares, clipped = self._drive(a, transposed)
         vectors = driven.reshape(-1, a.shape[-1])
         out, saturated, lost = self.tiles.read(
             vectors, len(a), 0, self.tiles.next_key(transposed), transposed
         )
-        power = self.tiles.power(squares.reshape(-1, a.shape[-1]).sum(axis=0), transposed)
+        coupled = self.tiles.power_of(vectors, shares, transposed)
+        power = self._power(squares.reshape(-1, a.shape[-1]).sum(axis=0), coupled, transposed)
         self._count(transposed, len(vectors), clipped, saturated, lost, power)
         return out.reshape(*a.shape[:-1], out.shape[1])
 
@@ -273,31 +278,33 @@ class CrossbarConvolution(_CrossbarOperator):
 
     def forward(self, a: np.ndarray) -> np.ndarray:
         """Return W a, shape (N, OH, OW, out), for `a` of shape (N, H, W, in)."""
-        driven, squares, clipped = self._drive(a, transposed=False)
+        driven, shares, squares, clipped = self._drive(a, transposed=False)
         images, key = driven.reshape(a.shape), self.tiles.next_key(False)
         out = empty((len(a), *self.output_size, self.weight_shape[3]), a.dtype)
-        saturated = lost = 0
+        saturated, lost, coupled = 0, 0, 0.0
         for first, last in self._chunks(len(a)):
             rows = self._patches(images[first:last])
+            coupled += self.tiles.power_of(rows, shares[first:last], False)
             read, over, under = self.tiles.read(rows, last - first, first, key, False)
             out[first:last] = read.reshape(last - first, *out.shape[1:])
             saturated, lost = saturated + over, lost + under
         # Windows of the summed squares are the sums of the windows' squares.
-        power = self.tiles.power(self._patches(squares.reshape(1, *self.input_shape)).sum(axis=0), False)
+        power = self._power(self._patches(squares.reshape(1, *self.input_shape)).sum(axis=0), coupled, False)
         self._count(False, len(a) * self._positions, clipped, saturated, lost, power)
         return out
 
     def transpose(self, d: np.ndarray) -> np.ndarray:
         """Return W^T d, shape (N, H, W, in), for `d` of shape (N, OH, OW, out)."""
-        driven, squares, clipped = self._drive(d, transposed=True)
+        driven, shares, squares, clipped = self._drive(d, transposed=True)
         vectors = driven.reshape(len(d), self._positions, d.shape[-1])
         key, out = self.tiles.next_key(True), empty((len(d), *self.input_shape), d.dtype)
-        saturated = lost = 0
+        saturated, lost, coupled = 0, 0, 0.0
         for first, last in self._chunks(len(d)):
             rows = vectors[first:last].reshape(-1, d.shape[-1])
+            coupled += self.tiles.power_of(rows, shares[first:last], True)
             over, under = self._transposed_chunk(rows, first, last, key, out)
             saturated, lost = saturated + over, lost + under
-        power = self.tiles.power(squares.reshape(-1, d.shape[-1]).sum(axis=0), True)
+        power = self._power(squares.reshape(-1, d.shape[-1]).sum(axis=0), coupled, True)
         self._count(True, len(d) * self._positions, clipped, saturated, lost, power)
         return out
 

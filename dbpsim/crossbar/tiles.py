@@ -8,7 +8,8 @@ read of one pair.  The cells of a column are independent and Gaussian, so their 
 with the exact variance, at the price of one more matrix product, instead of once a cell.  (Outputs of one
 read share no cell, so they are independent too.)
 
-W and S make a `View` (`dbpsim.crossbar.views`).  The two directions share one unless the transposed read has a replica.
+W and S make a `View` (`dbpsim.crossbar.views`).  The two directions share one unless the transposed read has a replica, or
+there are wires.
 
 With an ADC every stack of tiles is converted by itself and partial sums are added as numbers; without,
 currents add on the wire.  What an ADC sees is in units of full weights (w_max = 1): the gain of a tile or column comes
@@ -23,7 +24,7 @@ from dbpsim.crossbar.activity import Counts
 from dbpsim.crossbar.cells import Cells
 from dbpsim.crossbar.converters import sense_limit
 from dbpsim.crossbar.hardware import Hardware
-from dbpsim.crossbar.mapping import blocks, limits_of_rows
+from dbpsim.crossbar.mapping import blocks, limits_of_rows, tile_count
 from dbpsim.crossbar.views import Bank
 from dbpsim.devices.drift import global_scale
 from dbpsim.kernels.memory import empty
@@ -61,7 +62,9 @@ class TiledMatrix:
         self.reads = [0, 0]
         names = [name, f"{name}, replica"] if hardware.mapping.transpose == "replica" else [name]
         self.banks = tuple(Bank(matrix, hardware, each, seed) for each in names)
-        self.views = (self.banks[0].look(), self.banks[1].look()) if len(self.banks) == 2 else (self.banks[0].look(),) * 2
+        forward = self.banks[0].look()
+        alike = len(self.banks) == 1 and not hardware.wired
+        self.views = (forward, forward if alike else self.banks[-1].look(transposed=True))
         self._weigh_lines()
 
     @property
@@ -176,8 +179,29 @@ class TiledMatrix:
         flat, result = mean.reshape(samples, -1), out.reshape(samples, -1)
         return read_out(flat, spread, key, first, limit, self.hardware.adc.levels, result, accumulate=accumulate)
 
+    def power_of(self, v: np.ndarray, shares: np.ndarray, transposed: bool) -> float:
+        """Return the power (W) of the sources of vectors `v`, V^T Y V, where wires couple lines; 0 without wires.
+
+        Parameters
+        ----------
+        v : array, shape (vectors, rows), or (vectors, columns) when transposed
+        shares : array, shape (samples,)
+            1 / full scale^2 of the samples, which are equally many vectors one after another.
+        """
+        if not self.hardware.wired:
+            return 0.0
+        gain, total = self.input_gain(transposed), np.zeros(len(v))
+        volts = v if gain is None else v * gain
+        step = self.hardware.tile.columns if transposed else self.hardware.tile.rows
+        for cut, admittance in zip(blocks(v.shape[1], step), self._admittance[transposed], strict=True):
+            total += np.einsum("vi,vi->v", volts[:, cut] @ admittance, volts[:, cut])
+        return float(total.reshape(len(shares), -1).sum(axis=1) @ shares) * self.hardware.read.v_read_V**2
+
     def power(self, squares: np.ndarray, transposed: bool) -> float:
-        """Return sum V^2 G (W) for `squares`, the sum over vectors of each line's (input / full scale)^2."""
+        """Return sum V^2 G (W) for `squares`, the sum over vectors of each line's (input / full scale)^2.
+
+        With wires it is the mean over inputs of random sign, sum V^2 Y_ii.
+        """
         lines = self._line_conductance[transposed]
         return float(squares @ lines) * self.hardware.read.v_read_V**2
 
@@ -243,17 +267,28 @@ class TiledMatrix:
 
     def _look(self, changed: list[np.ndarray | None] | None = None) -> None:
         # What follows from the conductances, for all cells or for those at the flat indices `changed`, one a bank.
-        for number, bank in enumerate(self.banks):
+        for transposed in (False, True)[: 1 if self.views[0] is self.views[1] else 2]:
+            number = min(int(transposed), len(self.banks) - 1)
             at = None if changed is None else changed[number]
             if at is None:
-                bank.look(self.views[number])
+                self.banks[number].look(self.views[transposed], transposed)
             else:
-                bank.look_again(self.views[number], at)
+                self.banks[number].look_again(self.views[transposed], at, transposed)
         self._weigh_lines()
 
     def _weigh_lines(self) -> None:
+        if self.hardware.wired:
+            self._admittance = self._of_lines(False), self._of_lines(True)
+            self._line_conductance = tuple(np.concatenate([y.diagonal() for y in each]) for each in self._admittance)
+            return
         lines = [[cells.line_conductance() for cells in bank.slices] for bank in self.banks]
         self._line_conductance = sum(c[0] for c in lines[0]), sum(c[1] for c in lines[-1])
+
+    def _of_lines(self, transposed: bool) -> list[np.ndarray]:
+        # Admittance of every block of driven lines: that of all tiles they run through.
+        tiles, axis = self.views[transposed].admittance, 1 if transposed else 0
+        count = tile_count(self.shape, self.hardware.tile)[axis]
+        return [sum((y for place, y in tiles.items() if place[axis] == k), np.zeros(())) for k in range(count)]
 
     def state(self) -> dict[str, np.ndarray]:
         """Return everything that reads and writes depend on and change, as arrays."""

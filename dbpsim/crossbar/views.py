@@ -8,21 +8,24 @@ an epoch (a programming or a wait), and with its telegraph trap where that trap 
 "fresh" all of it is in sigma_G, traps as Gaussian noise of their variance, one number for all cells with or without
 a trap (amplitude^2 g^2 p (1 - p) times the share of cells that have one).
 
-What wires do to conductances has its place between `show` and this sum, in `Bank._seen`, where all of a row of tiles is at hand.
+With wires the G of the sum is what a cell counts between the ends of its lines, tile by tile and direction by direction, and
+sigma_G shrinks with it (`dbpsim.crossbar.tile_wires`): `Bank._see_tile` stands between `show` and the sum.
 
-A view is worked out when cells change, row of tiles after row of tiles, not when they are read.  Both directions share
-one unless something makes them differ.
+A view is worked out when cells change, row of tiles after row of tiles, not when they are read; with wires, the tiles that
+hold a cell that changed.  Both directions share one unless something makes them differ: a replica, or wires.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from dbpsim.crossbar.cells import Cells
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.mapping import blocks, limits_at, limits_of_rows, tile_count, weight_per_siemens
+from dbpsim.crossbar.tile_wires import between_ends, noise_share
 from dbpsim.devices.random_telegraph import telegraph_sigma, trap_states, with_traps
 from dbpsim.devices.read_noise import read_sigma, read_sigmas
 
@@ -37,10 +40,13 @@ class View:
         The weights that the conductances stand for.
     variance : array, shape (rows, columns), or None
         Variance of one read, in units of the weight squared; None without noise that differs from read to read.
+    admittance : dict
+        With wires, by (tile down, tile across): currents that driven lines take (S), square, all slices together.
     """
 
     weights: np.ndarray
     variance: np.ndarray | None
+    admittance: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
 
 
 class Bank:
@@ -78,13 +84,16 @@ class Bank:
             self.scale, self.reference = np.ones((1, 1)), None
         return changed[0] if len(changed) == 1 else None
 
-    def look(self, before: View | None = None) -> View:
-        """Return what reads see of all cells, in the arrays of the view `before` where there is one."""
+    def look(self, before: View | None = None, transposed: bool = False) -> View:
+        """Return what reads in one direction see of all cells, in the arrays of the view `before` where there is one."""
         first = self.slices[0]
         if before is None:
             before = View(np.empty_like(first.g_plus), np.empty_like(first.g_plus) if self.hardware.noisy else None)
         weights, variance = before.weights, before.variance
         columns, tile = first.shape[1], self.hardware.tile
+        if self.hardware.wired:
+            self._see_tiles(np.ndindex(self.tiles), before, transposed)
+            return before
         if self._plain:  # one subtraction: what training on silent cells asks for at every step
             unit = weight_per_siemens(first.w_max * self.scale, first.device.conductance, self.hardware.mapping.scheme)
             np.subtract(first.g_plus, first.g_minus, out=weights)
@@ -104,9 +113,14 @@ class Bank:
         silent = first.device.read_noise is None and first.device.random_telegraph is None
         return silent and len(self.slices) == 1 and len(first.sides) == 2 and first.w_max.size == self.scale.size == 1
 
-    def look_again(self, view: View, at: np.ndarray) -> None:
+    def look_again(self, view: View, at: np.ndarray, transposed: bool = False) -> None:
         """Bring `view` up to date, in place, for the cells at the flat indices `at`."""
         columns, tile = self.slices[0].shape[1], self.hardware.tile
+        if self.hardware.wired:
+            rows, outputs = np.divmod(at, columns)
+            touched = np.unique(rows // tile.rows * self.tiles[1] + outputs // tile.columns)
+            self._see_tiles((divmod(int(number), self.tiles[1]) for number in touched), view, transposed)
+            return
         scale = limits_at(self.scale, at, columns, tile)
         units = [limits_at(c.w_max, at, columns, tile) * scale for c in self.slices]
         self._seen(at, at, units, view.weights, view.variance)
@@ -130,6 +144,39 @@ class Bank:
         weights.ravel()[where] = total
         if variance is not None:
             variance.ravel()[where] = spread
+
+    def _see_tiles(self, places: Iterable[tuple[int, ...]], view: View, transposed: bool) -> None:
+        tile, (rows, columns) = self.hardware.tile, self.slices[0].shape
+        down, across = blocks(rows, tile.rows), blocks(columns, tile.columns)
+        for i, j in places:
+            view.admittance[i, j] = self._see_tile(down[i], across[j], view, transposed)
+
+    def _see_tile(self, rows: slice, columns: slice, view: View, transposed: bool) -> np.ndarray:
+        # Weights and variance of one tile behind its wires; returns its admittance.
+        assert self.hardware.wires is not None
+        wires, (_, width), tile = self.hardware.wires.resistances, self.slices[0].shape, self.hardware.tile
+        at = np.add.outer(np.arange(rows.start, rows.stop) * width, np.arange(columns.start, columns.stop))
+        total, spread, admittance = np.zeros(at.shape), np.zeros(at.shape), np.zeros(())
+        scale = limits_of_rows(self.scale, rows.start, width, tile)
+        for cells in self.slices:
+            limit = limits_of_rows(cells.w_max, rows.start, width, tile) * scale
+            limit = limit if limit.size == 1 else limit[columns]
+            unit = weight_per_siemens(limit, cells.device.conductance, self.hardware.mapping.scheme)
+            shown = [
+                show(cells, side, g[rows, columns].ravel(), at.ravel(), view.variance is not None) for side, g in cells.sides
+            ]
+            held = [g.reshape(at.shape).astype(np.float64) for g, _ in shown]
+            held += [cells.g_minus[rows, :1].astype(np.float64)] * (2 - len(held))
+            ends = between_ends(held[0], held[1], wires, transposed)
+            total += (ends.plus - ends.minus) * unit
+            admittance = admittance + ends.admittance
+            for (_, sigma), seen, cell in zip(shown, (ends.plus, ends.minus), held, strict=False):
+                if sigma is not None:
+                    spread += (sigma.reshape(at.shape) * noise_share(seen, cell) * unit) ** 2
+        view.weights[rows, columns] = total
+        if view.variance is not None:
+            view.variance[rows, columns] = spread
+        return admittance.astype(view.weights.dtype)
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what reads and writes of these arrays depend on and change (not copies)."""

@@ -109,3 +109,21 @@ def effective_conductance(conductances: np.ndarray, wires: Wires, transposed: bo
     if transposed:
         wires = Wires(wires.r_segment_row_ohm, wires.r_segment_column_ohm, wires.r_sense_ohm, wires.r_driver_ohm)
     return _run(g, np.eye(len(g)), wires, False)[0]
+
+
+def end_currents(conductances: np.ndarray, voltages: np.ndarray, wires: Wires) -> tuple[np.ndarray, np.ndarray]:
+    """Return the currents (A) at both ends of the lines for `voltages` (batch, rows) V: out of the columns, into the rows.
+
+    Examples
+    --------
+    >>> out, into = end_currents(np.array([[1e-3]]), np.array([[1.0]]), Wires(100, 200, 300, 400))
+    >>> out.round(9).tolist(), into.round(9).tolist()
+    ([[0.0005]], [[0.0005]])
+    """
+    g, v = _checked(conductances), np.asarray(voltages, dtype=np.float64)
+    out, into = np.empty((len(v), g.shape[1])), np.empty(v.shape)
+    for first in range(0, len(v), 4 * LANES):  # all node voltages of all inputs would be (inputs, rows, columns) twice
+        some = slice(first, first + 4 * LANES)
+        out[some], u, _ = _run(g, v[some], wires, True)
+        into[some] = (v[some] - u[:, :, 0]) / (wires.r_driver_ohm + wires.r_segment_row_ohm)
+    return out, into
