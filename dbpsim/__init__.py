@@ -27,7 +27,8 @@ from dbpsim.check import check  # noqa: E402
 from dbpsim.chip import Chip  # noqa: E402
 from dbpsim.circuit.brian import to_brian  # noqa: E402
 from dbpsim.circuit.netlist import netlist  # noqa: E402
-from dbpsim.circuit.settle import IntegrationError, settle  # noqa: E402
+from dbpsim.circuit.results import IntegrationError  # noqa: E402
+from dbpsim.circuit.settle import settle  # noqa: E402
 from dbpsim.circuit.spice_reader import read_netlist  # noqa: E402
 from dbpsim.cost.estimate import cost  # noqa: E402
 from dbpsim.credit.backprop import backprop  # noqa: E402
