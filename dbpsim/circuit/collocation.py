@@ -4,12 +4,12 @@ Stage after stage, activation and stress obey dv/dt = -v + g(t), time in units o
 the feedback b(t) = J(m(t))^T s_children(t).  Because the graph has no cycle, the drive of a stage depends on stages that are
 known by then.  So over a step of length h, with g interpolated at Lobatto's nodes 0 = c_0 < ... < c_p = 1,
 
-    v(c_k h) = e^(-c_k h) v(0) + sum_j Q_kj g(c_j h),   Q_kj = int_0^(c_k h) e^(t - c_k h) l_j(t / h) dt,   l_j Lagrange's polynomials
+    v(c_k h) = e^(-c_k h) v(0) + sum_j Q_kj g(c_j h),   Q_kj = int_0^(c_k h) e^(t - c_k h) l_j(t / h) dt
 
-holds for all p new nodes without iteration: what would be an implicit Runge-Kutta method (collocation; Hairer and Wanner,
-Solving Ordinary Differential Equations II, section IV.5) is explicit here, exact for the leak (Hochbruck and Ostermann, Acta
-Numerica 19, 209, 2010) and for drives that are polynomials of degree p.  A step costs p evaluations of every stage
-in each direction, in one batch.  The error of a step is estimated by leaving out one node.
+(l_j Lagrange's polynomials) holds for all p new nodes without iteration: what would be an implicit Runge-Kutta method
+(collocation; Hairer and Wanner, Solving Ordinary Differential Equations II, section IV.5) is explicit here, exact for the leak
+(Hochbruck and Ostermann, Acta Numerica 19, 209, 2010) and for drives that are polynomials of degree p.  A step costs p
+evaluations of every stage in each direction, in one batch.  Its error is estimated by leaving out one node.
 
 *Activity window*: stages whose inputs stand still are not evaluated again, nor is stress that stands still pulled back again.
 """
@@ -100,8 +100,12 @@ class Step:
 
     def until(self, last: int) -> Step:
         """Return the nodes up to the one numbered `last`."""
-        cut = ({k: a[: last + 1] for k, a in part.items()} for part in (self.activations, self.stress, self.drives, self.feedback))
-        return Step(self.time[: last + 1], *cut, self.errors)
+        def cut(states: Arrays) -> Arrays:
+            return {name: nodes[: last + 1] for name, nodes in states.items()}
+
+        return Step(
+            self.time[: last + 1], cut(self.activations), cut(self.stress), cut(self.drives), cut(self.feedback), self.errors
+        )
 
 
 class Cascade:
@@ -127,8 +131,14 @@ class Cascade:
     """
 
     def __init__(
-        self, network: Network, x: np.ndarray, y: np.ndarray, m: Mapping[str, np.ndarray], s: Mapping[str, np.ndarray], still: float
-    ) -> None:  # fmt: skip
+        self,
+        network: Network,
+        x: np.ndarray,
+        y: np.ndarray,
+        m: Mapping[str, np.ndarray],
+        s: Mapping[str, np.ndarray],
+        still: float,
+    ) -> None:
         self.network, self.x, self.y, self.still = network, x, y, still
         # the statistics of a normalising layer are of one time, not of many
         self.together = not network.buffers

@@ -200,16 +200,17 @@ class CollocationRun(Run):
 
     def _look_at(self, step: Step) -> None:
         """Take `step`, note times and residuals of its nodes up to the first that is settled, and the states if recorded."""
-        off = {k: [_relative(step.drives[k], m), _relative(step.feedback[k], step.stress[k])] for k, m in step.activations.items()}
+        m, s = step.activations, step.stress
+        off = {k: (_relative(step.drives[k], m[k]), _relative(step.feedback[k], s[k])) for k in self.names}
         for place, time in enumerate(step.time):
             self.t = float(time)
             self.times.append(self.t)
-            self.residuals.append({k: float(np.max([m[place], s[place]])) for k, (m, s) in off.items()})
+            self.residuals.append({k: float(np.max([both[0][place], both[1][place]])) for k, both in off.items()})
             if self.record:
-                self.kept.append({k: (step.activations[k][place], step.stress[k][place]) for k in self.names})
+                self.kept.append({k: (m[k][place], s[k][place]) for k in self.names})
             if self._settled():
                 break
-        self.cascade.take(step.until(place), {k: (m[place], s[place]) for k, (m, s) in off.items()})
+        self.cascade.take(step.until(place), {k: (both[0][place], both[1][place]) for k, both in off.items()})
 
     def to(self, stop: float, h: float, accuracy: float, max_steps: int) -> None:
         """Move on to time `stop` (in tau), or to the first node at which the tolerance is met."""

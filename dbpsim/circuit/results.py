@@ -1,4 +1,4 @@
-"""What settling in continuous time leaves: `Settling`, the trajectory on request, or an `IntegrationError` with what there was."""
+"""What settling in continuous time leaves: `Settling`, its trajectory, or an `IntegrationError` with what there was."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from dbpsim.circuit.march import CollocationRun, Run
-from dbpsim.circuit.results import IntegrationError, Settling
+from dbpsim.circuit.results import Settling
 from dbpsim.credit.dynamics import Coordinates
 from dbpsim.credit.relax import starting_pair
 from dbpsim.credit.settling import time_to

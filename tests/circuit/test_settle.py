@@ -157,7 +157,10 @@ def _branched(normalised):
     return dbp.Network(stages, (5,), dtype="float64", seed=1)
 
 
-@pytest.mark.parametrize("net", [_branched(False), _branched(True), _deep(3), dbp.models.tiny_vit(width=8, blocks=1, dtype="float64")], ids=str)
+_GRAPHS = [_branched(False), _branched(True), _deep(3), dbp.models.tiny_vit(width=8, blocks=1, dtype="float64")]
+
+
+@pytest.mark.parametrize("net", _GRAPHS, ids=str)
 @pytest.mark.parametrize("init", ["zero", "random"])
 def test_collocation_follows_dormand_and_prince_on_any_graph(net, init):
     rng = np.random.default_rng(4)
