@@ -186,7 +186,8 @@ def check(
     )
     parents = {stage.name: tuple(p for p in stage.parents if p != INPUT) for stage in chip.stages}
     weights = {name: bool(exact.gradients[f"{name}.weight"].any()) for name in chip.crossbars}
-    found = findings(Rehearsal(chip.hardware, rows, seen, _silences(digital, x), weights, parents), limits or Limits())
+    aged = any(bar.tiles.cells.age_s > 0 for bar in chip.crossbars.values())
+    found = findings(Rehearsal(chip.hardware, rows, seen, _silences(digital, x), weights, parents, aged), limits or Limits())
     title = f"{chip!r} on {chip.hardware.name}"
     return Check(title, len(x), images, rows, tuple(found), gradient_s, write_s, _peak())
 

@@ -100,6 +100,8 @@ class Rehearsal:
     silent, silent_digitally : mapping of stage to share of silent units
     nonzero : mapping of weight stage to whether its digital gradient is not zero throughout
     parents : mapping of stage to its parents, without the input
+    aged : bool
+        Whether time has passed since the cells were programmed.
     """
 
     hardware: Hardware
@@ -108,6 +110,7 @@ class Rehearsal:
     silent_digitally: Mapping[str, float]
     nonzero: Mapping[str, bool]
     parents: Mapping[str, tuple[str, ...]]
+    aged: bool
 
 
 @dataclass(frozen=True)
@@ -186,10 +189,13 @@ def _weights(seen: Rehearsal, row: StageCheck, limits: Limits) -> Iterator[Findi
             f"raise mapping.headroom (now {headroom:g})",
         )  # fmt: skip
     elif row.error > limits.error:
-        yield Finding(
-            row.stage, "inexact", row.error, limits.error, f"the cells miss the weights by {row.error:.0%} of their size",
-            f"a smaller mapping.headroom (now {headroom:g}), more slices, or cells with less programming error and fewer faults",
-        )  # fmt: skip
+        remedy = f"a smaller mapping.headroom (now {headroom:g}), more slices, or cells with less programming error and fewer faults"
+        if seen.hardware.wired:
+            remedy = f"smaller tiles or wires of less resistance (effects.wires = false shows how much is theirs), {remedy}"
+        if seen.aged:
+            remedy = f"write anew or wait with compensation, since the cells have aged, {remedy}"
+        text = f"the weights that reads see miss those wanted by {row.error:.0%} of their size"
+        yield Finding(row.stage, "inexact", row.error, limits.error, text, remedy)
 
 
 def _steps(seen: Rehearsal, row: StageCheck, limits: Limits) -> Iterator[Finding]:

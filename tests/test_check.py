@@ -154,6 +154,16 @@ def test_a_failure_is_named_with_its_stage_figure_and_remedy(kind, batch):
     assert any(stage in line and named[0].remedy in line for line in str(found).splitlines())
 
 
+def test_what_makes_weights_inexact_is_named(batch):
+    wires = {"wires.segment_row_ohm": 200.0, "wires.segment_column_ohm": 200.0}
+    named = {finding.kind: finding.remedy for finding in check(_chip("pcm", wires), *batch).warnings}
+    assert "wires of less resistance" in named["inexact"]
+    chip = _chip("pcm")
+    chip.wait(3.0e7)
+    named = {finding.kind: finding.remedy for finding in check(chip, *batch).warnings}
+    assert "the cells have aged" in named["inexact"]
+
+
 def test_a_dead_layer_is_told_from_one_that_hardware_kills(batch):
     dead = _mlp()
     dead.parameters["dense2.bias"][...] = -100.0
