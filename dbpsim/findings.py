@@ -189,7 +189,7 @@ def _weights(seen: Rehearsal, row: StageCheck, limits: Limits) -> Iterator[Findi
             f"raise mapping.headroom (now {headroom:g})",
         )  # fmt: skip
     elif row.error > limits.error:
-        remedy = f"a smaller mapping.headroom (now {headroom:g}), more slices, or cells with less programming error and fewer faults"
+        remedy = f"a smaller mapping.headroom (now {headroom:g}), more slices, or better cells (programming error, faults)"
         if seen.hardware.wired:
             remedy = f"smaller tiles or wires of less resistance (effects.wires = false shows how much is theirs), {remedy}"
         if seen.aged:
