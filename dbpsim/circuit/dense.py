@@ -170,6 +170,8 @@ def _stage(stage: Stage) -> DenseStage:
 
 def _programmed(operator: CrossbarDense) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     mapping, cells = operator.hardware.mapping, operator.tiles.cells
+    if operator.hardware.wired:
+        raise ValueError(f"{operator.name}: found [wires]; accepted in a circuit: none, or effects.wires = false.")
     if mapping.scheme != "pair" or mapping.scale == "tile" or mapping.transpose != "same":
         raise ValueError(
             f"{operator.name}: found mapping {mapping.scheme}, scale {mapping.scale}, transpose {mapping.transpose}; "

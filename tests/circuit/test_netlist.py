@@ -100,6 +100,14 @@ def test_no_payload_gets_into_a_deck(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["named.cir"]
 
 
+def test_a_chip_with_wires_is_refused_unless_they_are_off():
+    wires = {"wires.segment_row_ohm": 1.0, "wires.segment_column_ohm": 1.0}
+    with pytest.raises(ValueError, match=r"dense1.*\[wires\].*effects\.wires = false"):
+        _circuit(4, 3, 2, hardware=dbp.load_hardware("pcm", wires))
+    off = _circuit(4, 3, 2, hardware=dbp.load_hardware("pcm", wires | {"effects.wires": False}))[0]
+    np.testing.assert_array_equal(off.stages[0].g_plus_S, _circuit(4, 3, 2, hardware="pcm")[0].stages[0].g_plus_S)
+
+
 def test_names_that_spice_cannot_tell_apart_are_refused(tmp_path):
     stages = [dbp.Stage("A", [dbp.layers.Dense(2)]), dbp.Stage("a", [dbp.layers.Dense(2)])]
     with pytest.raises(ValueError, match="capitals"):

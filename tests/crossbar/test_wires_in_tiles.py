@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from dbpsim.crossbar import CrossbarDense, load_hardware
+from dbpsim.crossbar import CrossbarConvolution, CrossbarDense, load_hardware, views
+from dbpsim.crossbar.tile_wires import between_ends
 from dbpsim.crossbar.wires import Wires, effective_conductance, solve
+from dbpsim.devices.read_noise import read_sigma
+from dbpsim.kernels.im2col import fold, patches
 
 SEGMENTS = {
     "wires.segment_row_ohm": 8.0, "wires.segment_column_ohm": 5.0, "wires.driver_ohm": 60.0, "wires.sense_ohm": 30.0,
@@ -144,3 +147,96 @@ def test_read_energy_is_what_the_sources_give(mapping, transposed):
                 heat += found.cell_power.sum() + found.wire_power.sum()
     assert activity.power_W == pytest.approx(expected, rel=1e-9)
     assert activity.power_W == pytest.approx(heat, rel=1e-9)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_read_noise_goes_through_the_wires_to_first_order(transposed):
+    """Against the exact law sum_cells sigma^2 (dI / dG)^2, derivatives by central differences of the nodal solve."""
+    matrix = W[:8, :16]
+    ohm = {"wires.segment_row_ohm": 100.0, "wires.segment_column_ohm": 100.0, "wires.driver_ohm": 20.0, "wires.sense_ohm": 20.0}
+    wires = Wires(100.0, 100.0, 20.0, 20.0)
+    noise = {"effects.read_noise": True}
+    chip, bare = dense(ohm | noise, weight=matrix), dense(noise, weight=matrix)
+    cells, g = chip.tiles.cells, array_of(chip.tiles.cells, slice(0, 16), slice(0, 8))
+    unit = cells.w_max.item() / cells.device.conductance.span_S
+    sigma, v = read_sigma(g, cells.device) * unit, np.random.default_rng(1).standard_normal((6, 8 if transposed else 16))
+    exact = np.zeros((6, 16 if transposed else 8))
+    for i, j in zip(*np.nonzero(sigma), strict=True):
+        step = np.zeros_like(g)
+        step[i, j] = 1e-3 * g[i, j]
+        change = sum(k * effective_conductance(g + k * step, wires, transposed=transposed) for k in (1, -1)) / (2 * step[i, j])
+        slope = change[:, 0::2] - change[:, 1::2]
+        exact += sigma[i, j] ** 2 * (v @ (slope.T if transposed else slope)) ** 2
+    found, without = (o.tiles.currents(v, transposed)[1] / exact for o in (chip, bare))
+    assert np.abs(chip.tiles.views[0].weights / bare.tiles.views[0].weights - 1).mean() > 0.05
+    assert np.abs(found - 1).max() < 0.15 and abs(found.mean() - 1) < 0.06 and without.mean() > 1.2
+
+
+@pytest.mark.parametrize("mode", ["write_verify", "mixed_precision", "stochastic_pulses"])
+@pytest.mark.parametrize("preset", ["pcm", "ecram"])
+def test_views_follow_the_cells_that_a_write_changes(mode, preset):
+    noise = {"effects.read_noise": True, "effects.update_noise": True}
+    chip = dense(SEGMENTS | noise | {"update.mode": mode}, preset)
+    matrix = W.copy()
+    matrix[2:4, 20:22] += 0.7  # in the array: rows 20, 21, columns 2, 3, one tile of nine
+    if mode == "stochastic_pulses":
+        a, d = (np.random.default_rng(k).standard_normal((3, n)) for k, n in ((1, 37), (2, 18)))
+        chip.descend(d, a, 0.1)
+    else:
+        chip.write(matrix)
+        assert set(chip.tiles.views[0].admittance) == {(i, j) for i in range(3) for j in range(3)}
+    other = dense(SEGMENTS | noise | {"update.mode": mode}, preset)
+    other.load_state(chip.state())
+    for view, fresh in zip(chip.tiles.views, other.tiles.views, strict=True):
+        np.testing.assert_array_equal(view.weights, fresh.weights)
+        np.testing.assert_array_equal(view.variance, fresh.variance)
+    a, d = np.random.default_rng(1).standard_normal((4, 37)), np.random.default_rng(2).standard_normal((4, 18))
+    np.testing.assert_array_equal(chip.forward(a), other.forward(a))
+    np.testing.assert_array_equal(chip.transpose(d), other.transpose(d))
+    assert chip.activity == other.activity
+
+
+def test_only_tiles_that_hold_a_changed_cell_are_solved_again(monkeypatch):
+    chip, solved = dense(SEGMENTS | {"update.mode": "write_verify"}), []
+    monkeypatch.setattr(views, "between_ends", lambda plus, *rest: solved.append(plus.shape) or between_ends(plus, *rest))
+    matrix = W.copy()
+    matrix[2:4, 20:22] += 0.1
+    chip.write(matrix)
+    assert solved == [(16, 8)] * 2  # one tile, two directions
+    chip.wait(10.0)
+    assert len(solved) == 2 + 2 * 9
+
+
+def test_ageing_and_its_compensation_see_the_wires():
+    chip = dense(SEGMENTS)
+    chip.wait(1e5, compensate=True)
+    forward, _ = outputs_of(chip, False)
+    held = np.repeat(np.repeat(chip.tiles.banks[0].scale, 16, axis=0)[:37], 8, axis=1)[:, :18]
+    a = np.random.default_rng(1).standard_normal((5, 37))
+    np.testing.assert_allclose(chip.forward(a), a @ (forward * held), rtol=1e-8, atol=1e-9)
+    assert chip.tiles.banks[0].scale.min() > 1.05
+
+
+def test_a_convolution_reads_its_patches_through_wires():
+    random = np.random.default_rng(4)
+    weight, images = random.standard_normal((3, 3, 4, 6)), random.standard_normal((3, 6, 5, 4))
+    hardware = load_hardware("pcm", QUIET | SEGMENTS)
+    chip = CrossbarConvolution(weight, hardware, "conv", 0, (6, 5, 4), padding=(1, 1))
+    fully = CrossbarDense(weight.reshape(36, 6).T, hardware, "conv", 0)
+    rows = patches(images, (3, 3), (1, 1), (1, 1))
+    found, expected = chip.forward(images), fully.forward(rows)
+    np.testing.assert_allclose(found.reshape(-1, 6), expected, rtol=1e-12)
+    back = chip.transpose(found)
+    stress = fully.transpose(expected.reshape(-1, 6))
+    np.testing.assert_allclose(back, fold(stress, images.shape, (3, 3), (1, 1), (1, 1)), rtol=1e-9, atol=1e-12)
+    volts = rows.reshape(3, -1) / np.abs(images).max(axis=(1, 2, 3))[:, None] * hardware.read.v_read_V
+    power = fully.tiles.power_of(volts.reshape(-1, 36), np.ones(3), False) / hardware.read.v_read_V**2
+    assert chip.activity.forward.power_W == pytest.approx(power, rel=1e-9)
+
+
+def test_float32_chips_see_float32_weights():
+    chip, wide = dense(SEGMENTS, weight=W.astype("f4")), dense(SEGMENTS)
+    a = np.random.default_rng(1).standard_normal((4, 37)).astype("f4")
+    assert chip.forward(a).dtype == chip.tiles.views[1].admittance[0, 0].dtype == np.float32
+    expected = wide.forward(a.astype(float))
+    assert np.linalg.norm(chip.forward(a) - expected) < 1e-6 * np.linalg.norm(expected)
