@@ -10,42 +10,18 @@ dependencies nor releases of its own.
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import os
-import shlex
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import NoReturn
 
-import numpy as np
-
-from dbpsim.check import check
-from dbpsim.chip import Chip
-from dbpsim.circuit.check import check_deck
-from dbpsim.circuit.dense import ACTIVATIONS, dense_circuit
-from dbpsim.circuit.netlist import DIALECTS, netlist
-from dbpsim.cost.estimate import cost
-from dbpsim.credit.backprop import backprop
-from dbpsim.credit.fidelity import Fidelity, fidelity
-from dbpsim.credit.relax import NotSettledError, Relaxation, relax
-from dbpsim.devices.library import list_devices, load_device
-from dbpsim.devices.schema import Device, suggestion
-from dbpsim.files import finite
-from dbpsim.kernels.random import stream
+from dbpsim.circuit.dense import ACTIVATIONS
+from dbpsim.circuit.netlist import DIALECTS
+from dbpsim.commands import check_command, devices_command, netlist_command, report_command, train_command, verify_command
+from dbpsim.credit.relax import NotSettledError
+from dbpsim.devices.schema import suggestion
 from dbpsim.network import models
-from dbpsim.network.graph import Network
-from dbpsim.network.losses import CrossEntropy
-from dbpsim.training import datasets
-from dbpsim.training.augmentation import Augmentation
-from dbpsim.training.configuration import TrainingConfig
-from dbpsim.training.loop import TrainingDiverged, TrainingInterrupted, train
-
-_MLP_IMAGES = {64: (8, 8, 1), 784: (28, 28, 1), 3072: (32, 32, 3)}
-_ALLOWED_ERROR = {("float64", "ms"): 1e-13, ("float64", "xz"): 1e-13, ("float32", "ms"): 2e-6, ("float32", "xz"): 1e-5}
-_FLOORS = 3.0  # times float32 backpropagation's own error that a float32 relaxation may differ from it
-_ALLOWED_UNSETTLED = {"float64": 1e-9, "float32": 1e-3}  # eta != 1: the tolerance of the stop test, times the network's gain
+from dbpsim.training.loop import TrainingDiverged, TrainingInterrupted
 
 
 class _Parser(argparse.ArgumentParser):
@@ -89,25 +65,25 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--seed", type=int, default=0)
         return command
 
-    _verify_arguments(add("verify", _verify, "hold a relaxation's gradients against exact backpropagation"))
-    _train_arguments(add("train", _train, "train a network or a chip"))
-    health = add("check", _check, "rehearse a step of training on hardware: what it costs, what will go wrong (exit 1: warnings)")
+    _verify_arguments(add("verify", verify_command, "hold a relaxation's gradients against exact backpropagation"))
+    _train_arguments(add("train", train_command, "train a network or a chip"))
+    health = add("check", check_command, "rehearse a step of training on hardware: what it costs, what goes wrong (exit 1: warnings)")
     _problem(health, hardware=True)
     health.set_defaults(batch=128)
     health.add_argument("--rate", type=float, default=0.05)
     health.add_argument("--momentum", type=float, default=0.9)
-    report = add("report", _report, "report fidelity, energy and latency of one training step on hardware")
+    report = add("report", report_command, "report fidelity, energy and latency of one training step on hardware")
     _problem(report)
     report.add_argument("--out", required=True, help="folder of the report")
     _relaxation(report)
-    deck = add("netlist", _netlist, "write the SPICE deck of a dense network, and hold ngspice against our own integration")
+    deck = add("netlist", netlist_command, "write the SPICE deck of a dense network; hold ngspice against our own integration")
     deck.add_argument("model", help="mlp:16-32-10")
     deck.add_argument("--hardware", help="ideal, pcm, ecram or another preset, or a TOML file; pairs of cells")
     deck.add_argument("--activation", choices=ACTIVATIONS, default="relu")
     deck.add_argument("--out", required=True, help="file of the deck")
     deck.add_argument("--dialect", choices=DIALECTS, default="ngspice")
     deck.add_argument("--check", action="store_true", help="run it in ngspice and compare voltages and gradients")
-    devices = add("devices", _devices, "list the memory cells, show one with its sources, or print the schema of a file")
+    devices = add("devices", devices_command, "list the memory cells, show one with its sources, or print the schema of a file")
     devices.add_argument("action", nargs="?", choices=("list", "show", "schema"), default="list")
     devices.add_argument("name", nargs="?", help="show: a name of the list, or the path of a TOML file")
     devices.add_argument("--out", help="show: folder for a figure of pulses, errors and a month's drift")
@@ -157,205 +133,6 @@ def _train_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--shift", type=int, default=0, help="pixels")
     command.add_argument("--flips", action="store_true", help="average over mirror images when evaluating")
     command.add_argument("--check-every", type=int, default=0, help="steps between comparisons with backpropagation")
-
-
-def _image_shape(model: str, data: str) -> tuple[int, int, int] | None:
-    """Return the shape images are brought to for `model`; None leaves them as they are."""
-    if model.startswith("mlp:"):
-        wanted = _MLP_IMAGES.get(int(first)) if (first := model[4:].split("-")[0]).isdigit() else None
-    else:
-        wanted = (32, 32, 3)
-    return wanted if data in ("digits", "mnist", "fashion-mnist") else None
-
-
-def _network(args: argparse.Namespace, image_shape: Sequence[int] | None) -> Network:
-    options: dict[str, Any] = {"dtype": args.dtype, "seed": args.seed}
-    if getattr(args, "label_smoothing", 0.0):
-        options["loss"] = CrossEntropy(args.label_smoothing)
-    if image_shape is not None:
-        options["input_shape"] = tuple(image_shape)
-    if args.normalise:
-        if args.model != "vgg9":
-            raise ValueError(f"--normalise: found model {args.model}; accepted: vgg9.")
-        options["normalise"] = True
-    return models.by_name(args.model, **options)
-
-
-def _sample(args: argparse.Namespace) -> tuple[Network, np.ndarray, np.ndarray, str, int | None]:
-    """Return the network, one batch, what the data are and how many images an epoch has."""
-    if args.data == "random":
-        net = _network(args, None)
-        random = stream(args.seed, "random data")
-        x = random.standard_normal((args.batch, *net.input_shape))
-        return net, x, random.integers(0, net.stages[-1].shape[-1], args.batch), "random numbers", None
-    train_set, _ = datasets.load(args.data, args.path, image_shape=_image_shape(args.model, args.data))
-    x, y = train_set.batch(args.batch, dtype=args.dtype)
-    return _network(args, train_set.image_shape), x, y, train_set.label, len(train_set)
-
-
-def _verify(args: argparse.Namespace) -> int:
-    net, x, y, label, _ = _sample(args)
-    exact = backprop(net, x, y)
-    tested: Network = net if args.hardware is None else Chip.program(net, args.hardware, seed=args.seed)
-    how: dict[str, Any] = {"eta": args.eta, "coupling": args.coupling, "coordinates": args.coordinates, "seed": args.seed}
-    # From random x0 != z0: the start must not matter.
-    start: dict[str, Any] = {} if args.schedule == "wavefront" else {"init": "random"}
-    run = relax(tested, x, y, schedule=args.schedule, **how, **start)
-    found = fidelity(run.gradients, exact.gradients)
-    before = None
-    if args.eta == 1.0 and start:
-        early = relax(tested, x, y, max_steps=2 * net.depth - 1, **how, **start)
-        before = finite(fidelity(early.gradients, exact.gradients).worst.relative_error)
-    floor = _floor(args, net, exact.gradients, x, y)
-    allowed = args.max_error
-    if allowed is None and args.hardware is None:
-        allowed = _ALLOWED_ERROR[args.dtype, args.coordinates] if args.eta == 1.0 else _ALLOWED_UNSETTLED[args.dtype]
-        # A neuron at its kink is gated one way or the other by rounding: no float32 gradient is better defined than that.
-        allowed = max(allowed, _FLOORS * (floor or 0.0))
-    held = allowed is None or found.worst.relative_error <= allowed
-    _print_verdict(args, net, run, found, {
-        "data": label, "relative_error_one_step_before": before, "float32_floor": floor,
-        "max_error": allowed, "holds": held,
-    })  # fmt: skip
-    return 0 if held else 1
-
-
-def _floor(
-    args: argparse.Namespace, net: Network, gradients: dict[str, np.ndarray], x: np.ndarray, y: np.ndarray
-) -> float | None:
-    """Return float32 backpropagation's own error against float64, the floor of what rounding allows."""
-    if args.dtype == "float64":
-        return None
-    double = _network(argparse.Namespace(**{**vars(args), "dtype": "float64"}), net.input_shape)
-    double.assign({**net.parameters, **net.buffers})
-    return fidelity(gradients, backprop(double, x, y).gradients).worst.relative_error
-
-
-def _print_verdict(args: argparse.Namespace, net: Network, run: Relaxation, found: Fidelity, facts: dict[str, Any]) -> None:
-    document = {
-        "model": args.model, "depth": net.depth, "dtype": args.dtype, "batch": args.batch, "hardware": args.hardware,
-        "eta": run.eta, "coupling": run.coupling, "coordinates": run.coordinates, "schedule": run.schedule,
-        "steps": run.steps, "gain": run.gain, "loss": run.loss, "seed": args.seed,
-        "relative_error": finite(found.worst.relative_error), **facts, "fidelity": found.to_dict(),
-    }  # fmt: skip
-    if args.json:
-        _print_json(document)
-        return
-    print(f"{net}, {facts['data']}, batch {args.batch}, {args.dtype}")
-    held = ", ".join(run.coordinates)
-    print(f"eta {run.eta:g}, {run.coupling}, ({held}), {run.schedule}, {run.steps} steps, gain {run.gain:g}")
-    print(found)
-    if facts["relative_error_one_step_before"] is not None:
-        print(f"one step earlier ({run.steps - 1}): worst relative error {facts['relative_error_one_step_before']:.1e}")
-    if facts["float32_floor"] is not None:
-        print(f"float32 backprop against float64: worst relative error {facts['float32_floor']:.1e}")
-    if facts["max_error"] is not None:
-        word = "holds" if facts["holds"] else "DOES NOT HOLD"
-        print(f"worst relative error {found.worst.relative_error:.1e} <= {facts['max_error']:.0e}: {word}")
-
-
-def _train(args: argparse.Namespace) -> int:
-    if args.resume and not args.out:
-        raise ValueError("--resume: found no --out; accepted: with the --out of the run to go on with.")
-    shape = _image_shape(args.model, args.data)
-    train_set, test_set = datasets.load(args.data, args.path, image_shape=shape, limit=args.limit, seed=args.seed)
-    net = _network(args, train_set.image_shape)
-    if args.hardware is not None:
-        net = Chip.program(net, args.hardware, seed=args.seed)
-    augment = Augmentation(args.flip, args.shift) if args.flip != "none" or args.shift else None
-    names = {f.name for f in dataclasses.fields(TrainingConfig)} - {"augment"}
-    config = TrainingConfig(augment=augment, **{n: getattr(args, n) for n in names})
-    print(f"{net} on {train_set.label}: {len(train_set)} training, {len(test_set)} test images", file=sys.stderr)
-    result = train(net, train_set, test_set, config, out=args.out, resume=args.resume, command=_command(args))
-    if args.out:
-        from dbpsim.report.figures import save_training_curves
-
-        save_training_curves(result, Path(args.out) / "curves.png")
-    _print_json(result.to_dict()) if args.json else print(result)
-    return 0
-
-
-def _check(args: argparse.Namespace) -> int:
-    net, x, y, label, images = _sample(args)
-    chip = Chip.program(net, args.hardware, seed=args.seed)
-    found = check(chip, x, y, rate=args.rate, momentum=args.momentum, images=images)
-    _print_json({"data": label, **found.to_dict()}) if args.json else print(found)
-    return 1 if found.warnings else 0
-
-
-def _report(args: argparse.Namespace) -> int:
-    from dbpsim.report.report import report
-
-    net, x, y, label, _ = _sample(args)
-    exact = backprop(net, x, y)
-    chip: Network = net if args.hardware is None else Chip.program(net, args.hardware, seed=args.seed)
-    run = relax(chip, x, y, eta=args.eta, coupling=args.coupling, coordinates=args.coordinates, record=True)
-    page = report(chip, run, args.out, exact=exact, dataset_label=label, command=_command(args))
-    document: dict[str, Any] = {"report": str(page), "fidelity": fidelity(run.gradients, exact.gradients).to_dict()}
-    if isinstance(chip, Chip):
-        document["cost"] = cost(chip, run).to_dict()
-    _print_json(document) if args.json else print(page)
-    return 0
-
-
-def _netlist(args: argparse.Namespace) -> int:
-    if not args.model.startswith("mlp:"):
-        raise ValueError(f"model: found {args.model!r}; accepted in a netlist: mlp:INPUTS-...-OUTPUTS.")
-    if args.check and args.dialect != "ngspice":
-        raise ValueError(f"--check: found --dialect {args.dialect}; accepted: ngspice.")
-    net = models.by_name(args.model, activation=args.activation, dtype="float64", seed=args.seed)
-    x = stream(args.seed, "random data").standard_normal(net.input_shape)
-    tested: Network = net if args.hardware is None else Chip.program(net, args.hardware, seed=args.seed)
-    circuit = dense_circuit(tested, x, np.array(0))
-    document: dict[str, Any] = {
-        "model": args.model, "activation": args.activation, "hardware": args.hardware, "seed": args.seed,
-        "out": args.out, "dialect": args.dialect, "elements": netlist(circuit, args.out, args.dialect),
-    }  # fmt: skip
-    found = check_deck(circuit) if args.check else None
-    if args.json:
-        _print_json(document | ({} if found is None else {"check": found.to_dict()}))
-    else:
-        print(f"{args.out}: {args.model}, {document['elements']:,} elements, for {args.dialect}")
-        if found is not None:
-            print(found)
-    return 0 if found is None or found.holds else 1
-
-
-def _devices(args: argparse.Namespace) -> int:
-    from dbpsim.report import device_sheet
-
-    if args.action == "show":
-        return _show_device(args)
-    if args.name is not None or args.out is not None:
-        raise ValueError(f"devices {args.action}: found a name or --out; accepted: with show.")
-    if args.action == "schema":
-        _print_json(Device.model_json_schema())
-        return 0
-    records = list_devices()
-    _print_json([dataclasses.asdict(r) for r in records]) if args.json else print(device_sheet.table(records))
-    return 0
-
-
-def _show_device(args: argparse.Namespace) -> int:
-    from dbpsim.report import device_sheet
-
-    if args.name is None:
-        raise ValueError("devices show: found no name; accepted: a name of the list, or the path of a TOML file.")
-    device = load_device(args.name)
-    figure = None if args.out is None else str(device_sheet.save_figure(device, Path(args.out), args.seed))
-    if args.json:
-        _print_json(device_sheet.document(device) | ({} if figure is None else {"figure": figure}))
-    else:
-        print(device_sheet.sheet(device) + ("" if figure is None else f"\n\nfigure: {figure}"))
-    return 0
-
-
-def _command(args: argparse.Namespace) -> str:
-    return shlex.join(["dbpsim", *args.typed])
-
-
-def _print_json(document: object) -> None:
-    print(json.dumps(document, indent=2, allow_nan=False))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "dbpsim"
 ROOMS = [
     "files", "data", "kernels", "network", "credit", "devices", "crossbar", "circuit", "chip", "cost", "findings", "check",
-    "training", "studies", "report", "cli",
+    "training", "studies", "report", "commands", "cli",
 ]  # fmt: skip
 
 
