@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _verify_arguments(add("verify", verify_command, "hold a relaxation's gradients against exact backpropagation"))
     _train_arguments(add("train", train_command, "train a network or a chip"))
-    health = add("check", check_command, "rehearse a step of training on hardware: what it costs, what goes wrong (exit 1: warnings)")
+    health = add("check", check_command, "rehearse a step of training on hardware: its cost, its warnings (exit 1)")
     _problem(health, hardware=True)
     health.set_defaults(batch=128)
     health.add_argument("--rate", type=float, default=0.05)
