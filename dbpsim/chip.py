@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -18,10 +19,13 @@ from dbpsim.crossbar.activity import Activity, measure
 from dbpsim.crossbar.hardware import Hardware, load_hardware
 from dbpsim.crossbar.operators import CrossbarConvolution, CrossbarDense
 from dbpsim.crossbar.table import NAMES, csv_lines
+from dbpsim.crossbar.tile_wires import solve_seconds
 from dbpsim.files import atomic
 from dbpsim.network.graph import Network, Stage
 from dbpsim.network.layers import Conv2d, WeightLayer
 from dbpsim.network.operators import ConvolutionOperator, DenseOperator, Operator
+
+_LONG_S = 20.0  # of solving wires: said before it starts
 
 
 class Chip(Network):
@@ -56,6 +60,11 @@ class Chip(Network):
         ValueError
             If the hardware is not valid, a weight is nan or infinite, or the cells do not fit into memory.
 
+        Warns
+        -----
+        UserWarning
+            Where solving the wires of the tiles will take long, with an estimate of the time.
+
         Examples
         --------
         >>> from dbpsim.network.models import mlp
@@ -67,6 +76,7 @@ class Chip(Network):
             raise ValueError(f"{network.name}: found a chip; accepted: a network that is not on hardware yet.")
         hardware = load_hardware(hardware)
         _refuse(network, hardware)
+        _say_how_long(network, hardware)
         chip = copy.deepcopy(network)
         chip.__class__ = cls
         assert isinstance(chip, Chip)
@@ -224,6 +234,18 @@ def _refuse_infinite(stage: str, weight: np.ndarray) -> None:
         raise ValueError(f"{stage}: weights hold NaN or infinity; found {np.count_nonzero(~np.isfinite(weight))}.")
 
 
+def _say_how_long(network: Network, hardware: Hardware) -> None:
+    weights = [stage.weight_layer.parameters["weight"] for stage in network.weight_stages]  # type: ignore[union-attr]
+    shapes = [(w.size // w.shape[-1], w.shape[-1]) if w.ndim == 4 else w.shape[::-1] for w in weights]
+    tiles, seconds = solve_seconds(shapes, hardware)
+    if seconds > _LONG_S:
+        warnings.warn(
+            f"{network.name} on {hardware.name}: solving the wires of {tiles} tiles takes about {seconds:.0f} s here, and again "
+            "for every tile whose cells change; without: effects.wires = false.",
+            stacklevel=3,
+        )
+
+
 def _refuse(network: Network, hardware: Hardware) -> None:
     # What cannot be programmed, before any work.
     weights = {stage.name: stage.weight_layer.parameters["weight"] for stage in network.weight_stages}  # type: ignore[union-attr]
@@ -232,6 +254,7 @@ def _refuse(network: Network, hardware: Hardware) -> None:
     mapping = hardware.mapping
     cells = {"pair": 2, "offset_column": 1, "bit_sliced": 2 * mapping.slices}[mapping.scheme]
     arrays = (cells + 3) * (2 if mapping.transpose == "replica" else 1)  # with what reads see and the controller believes
+    arrays += 6 if hardware.wired else 0  # a view a direction, and admittances
     needed = arrays * sum(weight.nbytes for weight in weights.values())
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
     if needed > there:

@@ -1,11 +1,14 @@
 """Wires in tiles: reads of a chip against the nodal solve of each tile, both ways, and what follows from it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from dbpsim.crossbar import CrossbarConvolution, CrossbarDense, load_hardware, views
-from dbpsim.crossbar.tile_wires import between_ends
-from dbpsim.crossbar.wires import Wires, effective_conductance, solve
+import dbpsim as dbp
+from dbpsim.crossbar import CrossbarConvolution, CrossbarDense, load_hardware, tile_wires, views
+from dbpsim.crossbar.tile_wires import between_ends, solve_seconds
+from dbpsim.crossbar.wires import Wires, effective_conductance, end_currents, solve
 from dbpsim.devices.read_noise import read_sigma
 from dbpsim.kernels.im2col import fold, patches
 
@@ -241,3 +244,27 @@ def test_float32_chips_see_float32_weights():
     assert chip.forward(a).dtype == chip.tiles.views[1].admittance[0, 0].dtype == np.float32
     expected = wide.forward(a.astype(float))
     assert np.linalg.norm(chip.forward(a) - expected) < 1e-6 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize(("mapping", "lines"), [({}, 32), ({"mapping.scheme": "offset_column"}, 17)])
+def test_time_is_told_before_the_work(mapping, lines, monkeypatch):
+    changes = QUIET | SEGMENTS | mapping | {"tile.rows": 64, "tile.columns": 16}
+    hardware = load_hardware("ecram", changes)
+    clock = iter([5.0, 5.5])
+    monkeypatch.setattr(tile_wires, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    tiles, told = solve_seconds([(320, 32)], hardware)
+    solved = []  # cells times driven lines, of every solve there is
+    monkeypatch.setattr(tile_wires, "end_currents", lambda g, v, w: solved.append(g.size * len(v)) or end_currents(g, v, w))
+    chip = CrossbarDense(np.random.default_rng(0).standard_normal((32, 320)), hardware, "fc", 0)
+    assert tiles == 10 == len(chip.tiles.views[0].admittance)
+    assert told == pytest.approx(0.5 * sum(solved) / (64 * lines * 32))  # the half second was for 32 driven lines of a tile
+    assert solve_seconds([(320, 32)], load_hardware("ecram", changes | {"effects.wires": False})) == (0, 0.0)
+    assert solve_seconds([(8, 8)], hardware) == (1, 0.0)
+
+
+def test_a_long_solve_is_a_warning(monkeypatch):
+    net, told = dbp.models.mlp(37, 18), []
+    monkeypatch.setattr(dbp.chip, "solve_seconds", lambda shapes, _: told.append(list(shapes)) or (9, 75.0))
+    with pytest.warns(UserWarning, match=r"wires of 9 tiles takes about 75 s.*effects\.wires = false"):
+        dbp.Chip.program(net, load_hardware("pcm", QUIET | SEGMENTS))
+    assert told == [[(37, 18)]]
