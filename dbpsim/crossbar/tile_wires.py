@@ -87,7 +87,7 @@ def noise_share(seen: np.ndarray, held: np.ndarray) -> np.ndarray:
 
 
 def solve_seconds(shapes: Iterable[tuple[int, int]], hardware: Hardware) -> tuple[int, float]:
-    """Return how many tiles matrices of `shapes` (rows, columns) take and the time (s) that solving all of their wires takes here.
+    """Return how many tiles matrices of `shapes` (rows, columns) take and the time (s) that solving their wires takes here.
 
     The time is 0 where there are no wires or few cells; else a part of the largest tile, its cells at a quarter of the
     window, is solved and timed, and the rest goes as cells times driven lines.
