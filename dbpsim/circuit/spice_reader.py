@@ -6,6 +6,9 @@ error names the line.  Cells are found by their nodes, never by their names.
 Of a resistor crossbar the two sides are the two colours of the graph that its resistors make; rows are the side that
 holds a driven node (a V source to ground), or else the first node of the first resistor.  Rows and columns are in the order in
 which the deck first names them; parallel resistors add; a pair of nodes without a resistor has 0 S.
+
+Lines with resistance of their own, a node a cell, would pass for a crossbar too: a grid has two colours.  But then nodes of one side
+lie along lines, without a source, and few pairs have a resistor: such decks are refused.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,7 +150,8 @@ def _resistors(lines: list[Line]) -> ResistorCrossbar:
             raise ValueError(f"line {number}: found a subcircuit; accepted: plain resistors, or a deck written by dbpsim.")
     if not cells:
         raise ValueError("found no resistors between two nodes; accepted: a resistor crossbar, or a deck written by dbpsim.")
-    side = _sides(cells, drives)
+    side, part = _sides(cells, drives)
+    _refuse_wires(cells, drives, side, part)
     rows = {node: i for i, node in enumerate(n for n in side if side[n])}
     columns = {node: i for i, node in enumerate(n for n in side if not side[n])}
     if len(rows) * len(columns) > LARGEST_ARRAY:
@@ -159,8 +164,26 @@ def _resistors(lines: list[Line]) -> ResistorCrossbar:
     return ResistorCrossbar(tuple(rows), tuple(columns), conductance, driven)
 
 
-def _sides(cells: list[tuple[int, str, str, float]], drives: dict[str, float]) -> dict[str, bool]:
-    # True for rows.  Each connected part is coloured from one node of known side.
+def _refuse_wires(
+    cells: list[tuple[int, str, str, float]], drives: dict[str, float], side: dict[str, bool], part: dict[str, str]
+) -> None:
+    # A connected part with a row that nothing drives, and no more than half of its pairs joined.
+    rows, columns = (Counter(part[node] for node in side if side[node] is row) for row in (True, False))
+    pairs = Counter(part[a] for a, _ in {(a, b) if side[a] else (b, a) for _, a, b, _ in cells})
+    sparse = {name for name, count in pairs.items() if 2 * count <= rows[name] * columns[name]}
+    for number, a, b, _ in cells:
+        row = a if side[a] else b
+        if part[row] in sparse and row not in drives:
+            raise ValueError(
+                f"line {number}: found {row[:40]} among the rows without a source, and few resistors for so many nodes: wires with "
+                "resistance?  Accepted: lines of one node each, every row of a sparse crossbar with a V source to ground."
+            )
+
+
+def _sides(
+    cells: list[tuple[int, str, str, float]], drives: dict[str, float]
+) -> tuple[dict[str, bool], dict[str, str]]:
+    # True for rows, and a node that stands for the connected part.  Each part is coloured from one node of known side.
     order: dict[str, None] = {}
     beside: dict[str, list[tuple[int, str]]] = {}
     for number, a, b, _ in cells:
@@ -168,6 +191,7 @@ def _sides(cells: list[tuple[int, str, str, float]], drives: dict[str, float]) -
         beside.setdefault(a, []).append((number, b))
         beside.setdefault(b, []).append((number, a))
     side: dict[str, bool] = {}
+    part: dict[str, str] = {}
     for start in [*(n for n in order if n in drives and drives[n] != 0), *order]:
         if start in side:
             continue
@@ -175,13 +199,14 @@ def _sides(cells: list[tuple[int, str, str, float]], drives: dict[str, float]) -
         left = [start]
         while left:
             node = left.pop()
+            part[node] = start
             for number, other in beside[node]:
                 if other not in side:
                     side[other] = not side[node]
                     left.append(other)
                 elif side[other] == side[node]:
                     raise ValueError(f"line {number}: found {node} and {other} on one side; accepted: rows against columns.")
-    return {node: side[node] for node in order}
+    return {node: side[node] for node in order}, part
 
 
 def _element(number: int, words: list[str], nodes: int) -> list[str]:

@@ -100,6 +100,39 @@ def test_what_is_refused_names_its_line(tmp_path, text, message):
     assert message in str(error.value)
 
 
+def _wired(rows, columns, sources, ends):
+    lines = [f"Rg{i}_{j} u{i}_{j} b{i}_{j} 10k" for i in range(rows) for j in range(columns)]
+    lines += [f"Rr{i}_{j} u{i}_{j - 1} u{i}_{j} 1" for i in range(rows) for j in range(1, columns)]
+    lines += [f"Rc{i}_{j} b{i - 1}_{j} b{i}_{j} 1" for i in range(1, rows) for j in range(columns)]
+    if ends:
+        lines += [f"Rd{i} in{i} u{i}_0 50" for i in range(rows)] + [f"Rs{j} b{rows - 1}_{j} out{j} 50" for j in range(columns)]
+    if sources:
+        lines += [f"V{i} {f'in{i}' if ends else f'u{i}_0'} 0 0.2" for i in range(rows)]
+        lines += [f"Vs{j} {f'out{j}' if ends else f'b{rows - 1}_{j}'} 0 0" for j in range(columns)]
+    return "\n".join(["wires", *lines, ".end", ""])
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2), (4, 4), (2, 9), (8, 8)])
+@pytest.mark.parametrize("sources", [True, False])
+@pytest.mark.parametrize("ends", [True, False])
+def test_wires_with_resistance_are_refused(tmp_path, shape, sources, ends):
+    path = tmp_path / "wires.cir"
+    path.write_text(_wired(*shape, sources, ends))
+    with pytest.raises(ValueError, match=r"wires\.cir: line \d+: found \w+ .*wires with resistance"):
+        dbp.read_netlist(path)
+
+
+def test_a_sparse_crossbar_with_sources_is_read(tmp_path):
+    path = tmp_path / "sparse.cir"
+    near = [(i, j) for i in range(9) for j in (i, (i + 1) % 9)]  # 18 of 81 pairs, all in one part
+    text = [f"R{i}_{j} w{i} b{j} 10k" for i, j in near] + [f"V{i} w{i} 0 0.1" for i in range(9)]
+    path.write_text("\n".join(["sparse", *text, ".end", ""]))
+    bar = dbp.read_netlist(path)
+    assert (bar.conductance_S > 0).sum() == 18
+    path.write_text("\n".join(["islands", *(f"R{i} w{i} b{i} 10k" for i in range(9)), ".end", ""]))
+    np.testing.assert_allclose(dbp.read_netlist(path).conductance_S, 1e-4 * np.eye(9))
+
+
 def test_a_transposed_read_of_another_cell_is_seen(tmp_path):
     path = tmp_path / "a.cir"
     dbp.netlist(dbp.models.mlp(2, 2, 2), path)
