@@ -7,8 +7,8 @@ Of a resistor crossbar the two sides are the two colours of the graph that its r
 holds a driven node (a V source to ground), or else the first node of the first resistor.  Rows and columns are in the order in
 which the deck first names them; parallel resistors add; a pair of nodes without a resistor has 0 S.
 
-Lines with resistance of their own, a node a cell, would pass for a crossbar too: a grid has two colours.  But then nodes of one side
-lie along lines, without a source, and few pairs have a resistor: such decks are refused.
+Lines with resistance of their own, a node a cell, would pass for a crossbar too: a grid has two colours.  But then nodes of
+one side lie along lines, without a source, and few pairs have a resistor: such decks are refused.
 """
 
 from __future__ import annotations
@@ -175,8 +175,8 @@ def _refuse_wires(
         row = a if side[a] else b
         if part[row] in sparse and row not in drives:
             raise ValueError(
-                f"line {number}: found {row[:40]} among the rows without a source, and few resistors for so many nodes: wires with "
-                "resistance?  Accepted: lines of one node each, every row of a sparse crossbar with a V source to ground."
+                f"line {number}: found {row[:40]} among the rows without a source, and few resistors for so many nodes: wires "
+                "with resistance?  Accepted: lines of one node each, every row of a sparse crossbar with a V source to ground."
             )
 
 
