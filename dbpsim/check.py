@@ -12,7 +12,8 @@ weights wanted.  Stage by stage:
     update      root mean square of a step of training, over the root mean square weight
     1 - cos     misalignment of the gradient
 
-A step of training is rate (1 + momentum) g, the first of Nesterov's; in place it is rate g / (1 - momentum).
+A step of training is rate (1 + momentum) g, the first of Nesterov's; in place it is rate g / (1 - momentum).  It is also made,
+with the chip's gradient, on a copy of the digital network, to see whether the loss of the batch falls.
 The limits behind the warnings are choices (`Limits`), made so that a chip that trains passes in silence.
 """
 
@@ -50,6 +51,8 @@ class Check:
     batch : int
     images : int or None
         In an epoch, where it is known.
+    loss, loss_after : float
+        Of the batch on the digital network, before and after a step along the chip's gradient.
     stages : tuple of StageCheck
     warnings : tuple of Finding
         None of them: nothing was found.
@@ -62,6 +65,8 @@ class Check:
     chip: str
     batch: int
     images: int | None
+    loss: float
+    loss_after: float
     stages: tuple[StageCheck, ...]
     warnings: tuple[Finding, ...]
     gradient_s: float
@@ -105,7 +110,8 @@ class Check:
             cells = [f"{share:.2%}" for share in shares] + ["-" if value is None else f"{value:.2e}" for value in steps]
             lines.append(f"{row.stage:{width}}" + "".join(f"{cell:>12}" for cell in cells))
         lines += [f"warning: {line}" for line in self.lines] or ["nothing found"]
-        return "\n".join([*lines, self.cost])
+        change = f"the first step takes the loss from {self.loss:.4g} to {self.loss_after:.4g}"
+        return "\n".join([*lines, change, self.cost])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data, SI units in the keys."""
@@ -113,6 +119,7 @@ class Check:
             "chip": self.chip,
             "batch": self.batch,
             "images": self.images,
+            **finite({"loss": self.loss, "loss_after": self.loss_after}),
             "stages": [finite(asdict(row)) for row in self.stages],
             "warnings": [finite(asdict(finding)) for finding in self.warnings],
             "zero_gradient": self.zero_gradient,
@@ -187,9 +194,11 @@ def check(
     parents = {stage.name: tuple(p for p in stage.parents if p != INPUT) for stage in chip.stages}
     weights = {name: bool(exact.gradients[f"{name}.weight"].any()) for name in chip.crossbars}
     aged = any(bar.tiles.cells.age_s > 0 for bar in chip.crossbars.values())
-    found = findings(Rehearsal(chip.hardware, rows, seen, _silences(digital, x), weights, parents, aged), limits or Limits())
+    silent = _silences(digital, x)
+    losses = exact.loss, _loss_after(chip, digital, x, y, run.gradients, rates)
+    found = findings(Rehearsal(chip.hardware, rows, seen, silent, weights, parents, aged, losses), limits or Limits())
     title = f"{chip!r} on {chip.hardware.name}"
-    return Check(title, len(x), images, rows, tuple(found), gradient_s, write_s, _peak())
+    return Check(title, len(x), images, *losses, rows, tuple(found), gradient_s, write_s, _peak())
 
 
 def _row(
@@ -233,6 +242,25 @@ def _step(bar: CrossbarDense | CrossbarConvolution) -> float | None:
     if update is None or bar.hardware.update.mode != "mixed_precision":
         return None
     return update.step_S * float(np.median(cells.w_max)) / cells.device.conductance.span_S * (3 - len(cells.sides))
+
+
+def _loss_after(
+    chip: Chip, digital: Network, x: np.ndarray, y: np.ndarray, gradients: Mapping[str, np.ndarray], rates: tuple[float, float]
+) -> float:
+    # Of a copy of the digital network that has made the step, as far as a pulse train reaches where it is made in place.
+    moved = copy.deepcopy(digital)
+    for name, parameter in moved.parameters.items():
+        stage, _, what = name.partition(".")
+        bar = chip.crossbars.get(stage) if what == "weight" else None
+        in_place = bar is not None and bar.in_place
+        step = rates[in_place] * gradients[name]
+        if in_place and bar is not None:
+            most = bar.hardware.update.bit_length * (_step(bar) or 0.0)
+            step = np.clip(step, -most, most)
+        parameter -= step.astype(parameter.dtype)
+    moved.write()
+    with np.errstate(all="ignore"):
+        return moved.loss.value(moved.sweep(x, training=True).values[moved.output], y)
 
 
 def _write_seconds(

@@ -154,6 +154,19 @@ def test_a_failure_is_named_with_its_stage_figure_and_remedy(kind, batch):
     assert any(stage in line and named[0].remedy in line for line in str(found).splitlines())
 
 
+@pytest.mark.parametrize(("rate", "changes"), [(0.05, {}), (1.0, {}), (0.05, PULSES), (1.0, {**PULSES, "device": "reram_om_gong2022"})])
+def test_a_rate_at_which_training_fails_is_named_before_it(rate, changes):
+    sets = dbp.datasets.load("digits", image_shape=SHAPE)
+    chip = _chip("ecram", changes)
+    found = check(chip, *sets[0].batch(32), rate=rate)
+    accuracy = dbp.train(chip, *sets, batch=32, rate=rate, epochs=3).accuracy
+    fails = accuracy < 0.3
+    assert fails == (rate == 1.0)
+    assert (("overshoot", "network") in _kinds(found)) == fails
+    assert (found.loss_after > found.loss) == fails
+    assert f"from {found.loss:.4g} to {found.loss_after:.4g}" in str(found)
+
+
 def test_what_makes_weights_inexact_is_named(batch):
     wires = {"wires.segment_row_ohm": 200.0, "wires.segment_column_ohm": 200.0}
     named = {finding.kind: finding.remedy for finding in check(_chip("pcm", wires), *batch).warnings}

@@ -43,7 +43,7 @@ class TrainingInterrupted(RuntimeError):
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss became infinite or nan."""
+    """The loss or its gradient became infinite or nan."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def train(
     TrainingInterrupted
         After Ctrl-C or SIGTERM; the run is saved first.
     TrainingDiverged
-        When the loss is infinite or nan; the last checkpoint stays.
+        When the loss or its gradient is infinite or nan; the last checkpoint stays.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def _run(
             config.batch, seed=config.seed, epoch=epoch, augment=config.augment, dtype=network.dtype
         )
         for x, y in itertools.islice(batches, state.step - epoch * per_epoch, None):
-            _step(network, x, y, config, config.epochs * per_epoch, per_epoch, state, journal)
+            _step(network, x, y, config, per_epoch, state, journal)
             shown.step(state.step, state.sums["loss"] / state.sums["images"], state.sums["images"] / state.sums["seconds"])
             if state.step == (epoch + 1) * per_epoch:
                 _finish_epoch(network, test_set, config, epoch, state, journal, shown)
@@ -203,7 +203,7 @@ def _rehearse(chip: Chip, train_set: Dataset, config: TrainingConfig, journal: J
     # Says what the run will cost and what is likely to go wrong; changes nothing.
     x, y = next(iter(train_set.batches(config.batch, seed=config.seed, epoch=0, augment=config.augment, dtype=chip.dtype)))
     found = check(
-        chip, x, y, rate=config.rate, momentum=config.momentum, images=len(train_set),
+        chip, x, y, rate=_rate(config, 0, len(train_set) // config.batch), momentum=config.momentum, images=len(train_set),
         gradient=lambda network, x, y: _gradient(network, x, y, config, _State({}, {})),
     )  # fmt: skip
     shown.line(found.cost)
@@ -213,17 +213,18 @@ def _rehearse(chip: Chip, train_set: Dataset, config: TrainingConfig, journal: J
 
 
 def _step(
-    network: Network, x: np.ndarray, y: np.ndarray, config: TrainingConfig, steps: int, per_epoch: int,
+    network: Network, x: np.ndarray, y: np.ndarray, config: TrainingConfig, per_epoch: int,
     state: _State, journal: Journal,
 ) -> None:  # fmt: skip
     start = time.perf_counter()
     run = _gradient(network, x, y, config, state)
     factors = network.take_factors()  # before anything else computes a gradient
-    if not np.isfinite(run.loss):
-        raise TrainingDiverged(f"step {state.step}: the loss is {run.loss}; lower the rate ({config.rate}) or warm up.")
+    wrong = f"loss is {run.loss}" if not np.isfinite(run.loss) else "gradient is infinite or nan" if _infinite(run.gradients) else None
+    if wrong:
+        raise TrainingDiverged(f"step {state.step}: the {wrong}; lower the rate ({config.rate}) or warm up.")
     if config.check_every and config.method == "relax" and state.step % config.check_every == 0:
         _check(network, x, y, run, state, journal)
-    rate = rate_at(state.step, steps, peak=config.rate, warm_up=round(config.warm_up * per_epoch), kind=config.schedule)
+    rate = _rate(config, state.step, per_epoch)
     digital = {name: w for name, w in network.parameters.items() if name not in factors}
     SGD(config.momentum, config.weight_decay).step(digital, run.gradients, state.velocities, rate)
     # Pulses in place know no momentum: they take its mean step.  A relaxation's stress is the loss's times its gain.
@@ -241,6 +242,15 @@ def _step(
     sums["seconds"] += time.perf_counter() - start
     if state.step % _LOG_EVERY == 0:
         journal.write({"kind": "step", "step": state.step, "loss": run.loss, "rate": rate})
+
+
+def _infinite(gradients: dict[str, np.ndarray]) -> bool:
+    return not all(np.isfinite(g.sum()) for g in gradients.values())
+
+
+def _rate(config: TrainingConfig, step: int, per_epoch: int) -> float:
+    warm_up = round(config.warm_up * per_epoch)
+    return rate_at(step, config.epochs * per_epoch, peak=config.rate, warm_up=warm_up, kind=config.schedule)
 
 
 def _gradient(network: Network, x: np.ndarray, y: np.ndarray, config: TrainingConfig, state: _State) -> Backprop | Relaxation:

@@ -112,6 +112,22 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step():
         dbp.train(net, *_sets(), epochs=1, batch=32)
 
 
+@pytest.mark.parametrize("make", [_mlp, _chip])
+def test_a_gradient_that_overflows_while_the_loss_is_finite_stops_the_run(make, monkeypatch):
+    def overflowing(*arguments):
+        run = dbp.backprop(*arguments[:3])
+        run.gradients["dense1.weight"][0, 0] = np.inf
+        return run
+
+    network = make()
+    before = network.parameters["dense2.weight"].copy()
+    monkeypatch.setattr(loop, "_rehearse", lambda *_: None)
+    monkeypatch.setattr(loop, "_gradient", overflowing)
+    with pytest.raises(loop.TrainingDiverged, match="step 0: the gradient is infinite or nan; lower the rate"):
+        dbp.train(network, *_sets(), epochs=1, batch=32)
+    assert np.array_equal(network.parameters["dense2.weight"], before)
+
+
 def test_relaxation_and_backprop_train_to_the_same_weights():
     nets = [_mlp(), _mlp()]
     for net, method in zip(nets, ("bp", "relax"), strict=True):
