@@ -154,7 +154,9 @@ def test_a_failure_is_named_with_its_stage_figure_and_remedy(kind, batch):
     assert any(stage in line and named[0].remedy in line for line in str(found).splitlines())
 
 
-@pytest.mark.parametrize(("rate", "changes"), [(0.05, {}), (1.0, {}), (0.05, PULSES), (1.0, {**PULSES, "device": "reram_om_gong2022"})])
+@pytest.mark.parametrize(
+    ("rate", "changes"), [(0.05, {}), (1.0, {}), (0.05, PULSES), (1.0, {**PULSES, "device": "reram_om_gong2022"})]
+)
 def test_a_rate_at_which_training_fails_is_named_before_it(rate, changes):
     sets = dbp.datasets.load("digits", image_shape=SHAPE)
     chip = _chip("ecram", changes)

@@ -219,7 +219,7 @@ def _step(
     start = time.perf_counter()
     run = _gradient(network, x, y, config, state)
     factors = network.take_factors()  # before anything else computes a gradient
-    wrong = f"loss is {run.loss}" if not np.isfinite(run.loss) else "gradient is infinite or nan" if _infinite(run.gradients) else None
+    wrong = _wrong(run)
     if wrong:
         raise TrainingDiverged(f"step {state.step}: the {wrong}; lower the rate ({config.rate}) or warm up.")
     if config.check_every and config.method == "relax" and state.step % config.check_every == 0:
@@ -244,8 +244,10 @@ def _step(
         journal.write({"kind": "step", "step": state.step, "loss": run.loss, "rate": rate})
 
 
-def _infinite(gradients: dict[str, np.ndarray]) -> bool:
-    return not all(np.isfinite(g.sum()) for g in gradients.values())
+def _wrong(run: Backprop | Relaxation) -> str | None:
+    if not np.isfinite(run.loss):
+        return f"loss is {run.loss}"
+    return None if all(np.isfinite(g.sum()) for g in run.gradients.values()) else "gradient is infinite or nan"
 
 
 def _rate(config: TrainingConfig, step: int, per_epoch: int) -> float:
