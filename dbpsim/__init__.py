@@ -52,8 +52,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Augmentation", "Chip", "Hardware", "IntegrationError", "Network", "NotSettledError", "Stage", "TrainingConfig",
-    "activations", "attention", "backprop", "check", "cost", "datasets", "energy", "evaluate", "fidelity", "import_aihwkit", "layers",
-    "list_devices", "load_hardware", "losses", "models", "netlist", "normalisation", "pooling", "read_netlist",
-    "relax", "report", "settle", "to_brian", "train",
-    "write_hardware",
+    "activations", "attention", "backprop", "check", "cost", "datasets", "energy", "evaluate", "fidelity",
+    "import_aihwkit", "layers", "list_devices", "load_hardware", "losses", "models", "netlist", "normalisation",
+    "pooling", "read_netlist", "relax", "report", "settle", "to_brian", "train", "write_hardware",
 ]  # fmt: skip

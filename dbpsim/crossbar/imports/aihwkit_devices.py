@@ -22,6 +22,7 @@ device are relative to dw_min there and to step_S here; where the two steps diff
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -95,19 +96,24 @@ class PulsedDevice:
         self.mapped("update.step_S", "dw_min", "w_min", "w_max")
         self.mapped("update.asymmetry", "up_down")
         table = {"step_S": self.siemens(mean), "asymmetry": asymmetry}
-        return table | self._spreads(mean)
+        return table | self._spreads(mean, up_factor, down_factor)
 
-    def _spreads(self, mean: float) -> dict[str, Any]:
-        same = abs(mean / self.dw - 1) < 1e-12 and self.bias == 0
+    def _spreads(self, mean: float, up_factor: float, down_factor: float) -> dict[str, Any]:
+        # A spread of dw_min scales both directions (s_up, s_down); one of up_down adds to one what it takes from the other.
+        shares = 2 * self.dw / (self.up + self.down), self.dw * (up_factor + down_factor) / (2 * mean)
+        same = self.bias == 0, self.bias == 0 and math.isclose(up_factor, down_factor)
+        names = ("step_spread", "dw_min_dtod"), ("asymmetry_spread", "up_down_dtod")
         table: dict[str, Any] = {}
-        for key, there in (("step_spread", "dw_min_dtod"), ("asymmetry_spread", "up_down_dtod")):
-            table[key] = self.number(there, 0.0, 1e6) * self.dw / mean
-            if same:
+        for (key, there), share, exact in zip(names, shares, same, strict=True):
+            table[key] = self.number(there, 0.0, 1e6) * share
+            if exact:
                 self.mapped(f"update.{key}", there)
             else:
                 self.approximated(there, f"update.{key}", "relative to the mean of both steps here, to dw_min there")
         if self.switch("dw_min_dtod_log_normal"):
-            self.approximated("dw_min_dtod_log_normal", "update.step_spread", "log-normal there, |normal| of the same spread here")
+            self.approximated(
+                "dw_min_dtod_log_normal", "update.step_spread", "log-normal there, |normal| of the same spread here"
+            )
         for key, there, bound in (("upper_spread", "w_max_dtod", self.w_max), ("lower_spread", "w_min_dtod", self.w_min)):
             table[key] = self.number(there, 0.0, 1e6) * abs(bound) / self.half
             self.mapped(f"update.{key}", there)
@@ -134,14 +140,15 @@ class PulsedDevice:
 
 
 def _constant(device: PulsedDevice) -> dict[str, Any]:
-    table = device.steps(1.0, 1.0) | {"law": "constant_step"}
-    return device.noise(table, fixed=False)
+    return device.noise(device.steps(1.0, 1.0) | {"law": "constant_step"}, fixed=False)
 
 
 def _linear(device: PulsedDevice) -> dict[str, Any]:
     for key in ("reverse_up", "reverse_down"):
         if device.switch(key):
-            raise device.ledger.error(f"{device.prefix}.{key}", True, "false: steps that grow towards their bound have no law here")
+            raise device.ledger.error(
+                f"{device.prefix}.{key}", True, "false: steps that grow towards their bound have no law here"
+            )
     factors, gammas = [], []
     for key, bound in (("gamma_up", device.w_max), ("gamma_down", device.w_min)):
         slope = device.number(key, -1.0, 1.0) / bound if bound else 0.0
@@ -166,7 +173,9 @@ def _soft(device: PulsedDevice) -> dict[str, Any]:
         raise device.ledger.error(f"{device.prefix}.w_min", device.w_min, "soft bounds on both sides of zero")
     for key in ("reverse_up", "reverse_down"):
         if device.values.get(key):
-            raise device.ledger.error(f"{device.prefix}.{key}", True, "false: steps that grow towards their bound have no law here")
+            raise device.ledger.error(
+                f"{device.prefix}.{key}", True, "false: steps that grow towards their bound have no law here"
+            )
     table = device.steps(device.half / device.w_max, -device.half / device.w_min) | {"law": "soft_bounds"}
     fixed = not device.switch("mult_noise")
     device.mapped("update.noise", "mult_noise")

@@ -79,7 +79,9 @@ def _input_range(values: Mapping[str, Any], bound: float, ledger: Ledger) -> dic
         ledger.mapped("forward.noise_management", 'dac.range = "sample"')
         ledger.mapped("forward.inp_bound", 'dac.range = "sample"')
     else:
-        ledger.approximated("forward.noise_management", 'dac.range = "sample"', "the largest magnitude of a sample fills the range here")
+        ledger.approximated(
+            "forward.noise_management", 'dac.range = "sample"', "the largest magnitude of a sample fills the range here"
+        )
         ledger.approximated("forward.inp_bound", 'dac.range = "sample"', "the largest magnitude of a sample fills the range here")
     return {"range": "sample"}
 
@@ -89,7 +91,9 @@ def _output_range(
 ) -> dict[str, Any]:
     if word(values["bound_management"]) == "none" and bound > 0 and dac["range"] == "fixed":
         limit = bound / tile["rows"]
-        ledger.approximated("forward.out_bound", f"adc.limit = {limit:.4g}", f"{bound:g} of {tile['rows']} rows; where a tile has fewer, less")
+        ledger.approximated(
+            "forward.out_bound", f"adc.limit = {limit:.4g}", f"{bound:g} of {tile['rows']} rows; where a tile has fewer, less"
+        )
         ledger.mapped("forward.bound_management", 'adc.range = "fixed"')
         return {"range": "fixed", "limit": limit}
     reason = "the largest output of a sample fills the range here: no saturation, no fixed bound"
@@ -117,7 +121,9 @@ def read_noise(values: Mapping[str, Any], device: Mapping[str, Any], ledger: Led
             ledger.ignored(field, "a variance in proportion to a weight's size: give the device a [read_noise] of its own")
         return None
     for field in fields:
-        ledger.approximated(field, "device.read_noise.white_floor_S", "both cells of a pair are noisy, as if a weight of 1 filled the window")
+        ledger.approximated(
+            field, "device.read_noise.white_floor_S", "both cells of a pair are noisy, as if a weight of 1 filled the window"
+        )
     return {"white_floor_S": sigma * span / math.sqrt(2), "source": _SOURCE}
 
 

@@ -19,7 +19,7 @@ from dbpsim.crossbar.hardware import Hardware
 from dbpsim.devices.library import validated
 from dbpsim.devices.schema import suggestion
 
-_OFF = (0, False, None, "", "None", "none", [], {})
+_OFF: tuple[Any, ...] = (0, False, None, "", "None", "none", [], {})
 _LARGEST_FILE = 1 << 24  # bytes
 _DEEPEST = 32
 
@@ -204,7 +204,9 @@ def checked_object(found: object, source: str) -> dict[str, Any]:
         raise ValueError(f"{source}: found {shown(found)}; accepted: an object of named sections.")
     level: list[Any] = [found]
     for _ in range(_DEEPEST):
-        level = [v for table in level for v in (table.values() if isinstance(table, dict) else table) if isinstance(v, dict | list)]
+        level = [
+            v for table in level for v in (table.values() if isinstance(table, dict) else table) if isinstance(v, dict | list)
+        ]
         if not level:
             return found
     raise ValueError(f"{source}: found tables within tables, more than {_DEEPEST} deep; accepted: fewer.")
