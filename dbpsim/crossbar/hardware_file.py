@@ -24,7 +24,7 @@ def hardware_toml(hardware: Hardware, comment: str = "") -> str:
     Examples
     --------
     >>> from dbpsim.crossbar import load_hardware
-    >>> print(hardware_toml(load_hardware("ideal", {"device.summary": ""}))[:34])
+    >>> print(hardware_toml(load_hardware("ideal"))[:31])
     name = "ideal"
     links = "analog"
     """

@@ -76,8 +76,8 @@ def test_a_bias_lowers_one_direction_and_a_shifted_range_keeps_its_steps(u, low,
 
 @pytest.mark.parametrize(
     ("preset", "device"),
-    [("ReRamESPreset", "reram_hfo2_gong2018"), ("CapacitorPreset", "capacitor_li2018"), ("ReRamArrayOMPreset", "reram_om_gong2022"),
-     ("EcRamPreset", "ecram_li_tang2018"), ("EcRamMOPreset", "ecram_mo_kim2019")],
+    [("ReRamESPreset", "reram_hfo2_gong2018"), ("CapacitorPreset", "capacitor_li2018"),
+     ("ReRamArrayOMPreset", "reram_om_gong2022"), ("EcRamPreset", "ecram_li_tang2018"), ("EcRamMOPreset", "ecram_mo_kim2019")],
 )  # fmt: skip
 def test_presets_agree_with_the_library_where_it_has_the_cell(preset, device):
     ours, imported = load_device(device), dbp.import_aihwkit(preset)[0].device
