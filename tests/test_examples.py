@@ -64,3 +64,14 @@ def test_a_replica_for_the_way_back_costs_accuracy_of_the_gradient():
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True, timeout=300)
     same, replica = (float(line.split()[-2]) for line in done.stdout.splitlines()[1:])
     assert 0 < 1.5 * same < replica < 1.0  # 0.13 and 0.37
+
+
+def test_wires_leave_the_gradient_exact_for_the_weights_seen_where_ends_are_alike():
+    command = [sys.executable, "examples/wire_resistance.py", "--width", "4", "--batch", "8", "--ohm", "40", "--tile", "64"]
+    environment = dict(os.environ, PYTHONPATH=str(ROOT))
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    alike, unlike = ([float(word) for word in line.split()[:6]] for line in done.stdout.splitlines()[1:])
+    assert alike[:2] == [0, 40]
+    assert alike[4] < 1e-4 < 1e-2 < alike[5]
+    assert unlike[4] > 1e-2

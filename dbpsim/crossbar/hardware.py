@@ -215,9 +215,10 @@ def _changed(data: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     data = dict(data)
     for key, value in changes.items():
         first, _, rest = key.partition(".")
-        if rest and not isinstance(data.get(first, {}), dict):
+        inner = {} if data.get(first) is None else data[first]  # an absent section of an object is None
+        if rest and not isinstance(inner, dict):
             raise ValueError(f"{key}: {first} is not a table here")
-        data[first] = _changed(data.get(first, {}), {rest: value}) if rest else value
+        data[first] = _changed(inner, {rest: value}) if rest else value
     return data
 
 

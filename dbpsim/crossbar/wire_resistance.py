@@ -10,6 +10,7 @@ carry nothing, and the ones in use are those nearest to its drivers and senses.
     transposed  bit lines driven at their bottom end, a pair with +V and -V (a reference with minus the sum of all V);
                 word lines sensed at their left end
 
+By reciprocity the two reads have the same matrix where driver_ohm = sense_ohm, whatever the segments.
 Figures of metal per cell: `segment_row_ohm` is what a word line has from one bit line to the next.
 """
 

@@ -238,6 +238,20 @@ def test_a_convolution_reads_its_patches_through_wires():
     assert chip.activity.forward.power_W == pytest.approx(power, rel=1e-9)
 
 
+@pytest.mark.parametrize("mapping", MAPPINGS[:3])
+def test_alike_ends_make_the_two_reads_adjoint_by_reciprocity(mapping):
+    alike, unlike = (dense(SEGMENTS | mapping | {"wires.sense_ohm": ohm}).tiles.views for ohm in (60.0, 0.0))
+    size = np.abs(alike[0].weights).max()
+    np.testing.assert_allclose(alike[0].weights, alike[1].weights, rtol=0, atol=1e-9 * size)
+    assert np.abs(unlike[0].weights - unlike[1].weights).max() > 1e-3 * size
+
+
+def test_an_object_without_wires_takes_some():
+    bare = load_hardware("pcm")
+    assert bare.wires is None
+    assert load_hardware(bare, SEGMENTS) == load_hardware("pcm", SEGMENTS)
+
+
 def test_float32_chips_see_float32_weights():
     chip, wide = dense(SEGMENTS, weight=W.astype("f4")), dense(SEGMENTS)
     a = np.random.default_rng(1).standard_normal((4, 37)).astype("f4")
