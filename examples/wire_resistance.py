@@ -5,7 +5,8 @@ still sees the same weights, to rounding, where drivers and senses have the same
 weights that forward reads see, whatever the wires.  Where they differ, the stress travels through other weights.
 
 For every resistance this prints the relative change of the weights that forward reads see, how far those of the way
-back are from them, and the relative error of the whole gradient: from that of the weights seen, and from that of the weights wanted.
+back are from them, and the relative error of the whole gradient: against that of the weights seen and against that of the
+weights wanted.
 
     python examples/wire_resistance.py --hardware ecram --ohm 0.23 1.34 4.92 --driver-ohm 500
 
@@ -23,7 +24,7 @@ import dbpsim as dbp
 
 arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 arguments.add_argument("--hardware", default="pcm", help="preset or TOML file; its cells, without their other effects")
-arguments.add_argument("--ohm", nargs="+", type=float, default=[0.23, 0.475, 1.337, 2.121, 2.967, 4.918], help="from cell to cell")
+arguments.add_argument("--ohm", nargs="+", type=float, default=[0.23, 0.475, 1.337, 2.121, 2.967, 4.918], help="a cell")
 arguments.add_argument("--driver-ohm", nargs="+", type=float, default=[0.0, 100.0], help="of drivers; senses have none")
 arguments.add_argument("--tile", type=int, default=256, help="rows and columns of a tile (default 256)")
 arguments.add_argument("--width", type=int, default=8, help="width of the VGG9 (default 8)")
