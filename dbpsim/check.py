@@ -11,6 +11,7 @@ weights wanted.  Stage by stage:
     step        weight that one pulse in the middle of the window is worth, over the root mean square weight
     update      root mean square of a step of training, over the root mean square weight
     1 - cos     misalignment of the gradient
+    held        the same, were the weights as they are held but reads exact: what is left is noise and conversion
 
 A step of training is rate (1 + momentum) g, the first of Nesterov's; in place it is rate g / (1 - momentum).  It is also made,
 with the chip's gradient, on a copy of the digital network, to see whether the loss of the batch falls.
@@ -102,11 +103,11 @@ class Check:
 
     def __str__(self) -> str:
         width = max(len(row.stage) for row in self.stages) + 2
-        names = ("saturated", "lost", "lost back", "silent", "clipped", "error", "step/weight", "update", "1 - cos")
+        names = ("saturated", "lost", "lost back", "silent", "clipped", "error", "step/weight", "update", "1 - cos", "held")
         lines = [self.chip, f"{'stage':{width}}" + "".join(f"{name:>12}" for name in names)]
         for row in self.stages:
             shares = (row.saturated, row.lost_forward, row.lost_back, row.silent, row.clipped, row.error)
-            steps = (None if row.step is None else row.relative(row.step), row.relative(row.update), row.misalignment)
+            steps = (None if row.step is None else row.relative(row.step), row.relative(row.update), row.misalignment, row.misalignment_held)
             cells = [f"{share:.2%}" for share in shares] + ["-" if value is None else f"{value:.2e}" for value in steps]
             lines.append(f"{row.stage:{width}}" + "".join(f"{cell:>12}" for cell in cells))
         lines += [f"warning: {line}" for line in self.lines] or ["nothing found"]
@@ -185,10 +186,10 @@ def check(
     factors = shadow.take_factors()
     rates = rate * (1 + momentum), rate / (1 - momentum)
     write_s = _write_seconds(chip, run.gradients, factors, rates[0], rates[1] / (getattr(run, "gain", None) or 1.0))
-    seen, aligned = _silences(shadow, x), {row.stage: row.misalignment for row in fidelity(run.gradients, exact.gradients).stages}
-    done, gradients = run.activity.stages, run.gradients
+    seen, done, gradients = _silences(shadow, x), run.activity.stages, run.gradients
+    aligned = _misalignments(gradients, exact.gradients), _misalignments(_held(chip, digital, x, y), exact.gradients)
     rows = tuple(
-        _row(chip, name, done[name], gradients[f"{name}.weight"], seen[name], aligned[name], rates[bar.in_place])
+        _row(chip, name, done[name], gradients[f"{name}.weight"], seen[name], (aligned[0][name], aligned[1][name]), rates[bar.in_place])
         for name, bar in chip.crossbars.items()
     )
     parents = {stage.name: tuple(p for p in stage.parents if p != INPUT) for stage in chip.stages}
@@ -202,7 +203,8 @@ def check(
 
 
 def _row(
-    chip: Chip, name: str, done: StageActivity, gradient: np.ndarray, silent: float, misalignment: float, rate: float
+    chip: Chip, name: str, done: StageActivity, gradient: np.ndarray, silent: float,
+    misalignments: tuple[float, float], rate: float,
 ) -> StageCheck:
     bar, weight = chip.crossbars[name], chip.parameters[f"{name}.weight"]
     into = done.forward.clipped / done.forward.dac if done.forward.dac else 0.0
@@ -218,7 +220,8 @@ def _row(
         error=_rms(bar.weight - weight) / scale if scale else 0.0,
         step=_step(bar),
         update=rate * _rms(gradient),
-        misalignment=misalignment,
+        misalignment=misalignments[0],
+        misalignment_held=misalignments[1],
         zero=not gradient.any(),
     )
 
@@ -242,6 +245,19 @@ def _step(bar: CrossbarDense | CrossbarConvolution) -> float | None:
     if update is None or bar.hardware.update.mode != "mixed_precision":
         return None
     return update.step_S * float(np.median(cells.w_max)) / cells.device.conductance.span_S * (3 - len(cells.sides))
+
+
+def _misalignments(gradients: Mapping[str, np.ndarray], exact: Mapping[str, np.ndarray]) -> dict[str, float]:
+    return {row.stage: row.misalignment for row in fidelity(gradients, exact).stages}
+
+
+def _held(chip: Chip, digital: Network, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+    # Exact gradients of the weights that forward reads see.
+    twin = copy.deepcopy(digital)
+    for name, bar in chip.crossbars.items():
+        twin.parameters[f"{name}.weight"][...] = bar.weight
+    twin.write()
+    return backprop(twin, x, y).gradients
 
 
 def _loss_after(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -69,6 +68,8 @@ class StageCheck:
         Root mean square of a step of training.
     misalignment : float
         1 - cos against backpropagation with the weights wanted.
+    misalignment_held : float
+        The same of backpropagation with the weights held, through exact reads.
     zero : bool
         Whether the gradient of the weights is exactly zero.
     """
@@ -84,11 +85,12 @@ class StageCheck:
     step: float | None
     update: float
     misalignment: float
+    misalignment_held: float
     zero: bool
 
     def relative(self, change: float) -> float:
-        """Return `change` over the root mean square weight; infinite where all weights are zero."""
-        return change / self.weight if self.weight else math.inf
+        """Return `change` over the root mean square weight; 0 where all weights are zero, which is no scale."""
+        return change / self.weight if self.weight else 0.0
 
 
 @dataclass(frozen=True)
@@ -186,8 +188,9 @@ def _of_stage(seen: Rehearsal, row: StageCheck, limits: Limits) -> Iterator[Find
     yield from _weights(seen, row, limits)
     yield from _steps(seen, row, limits)
     if not row.zero and row.misalignment > limits.misalignment:
-        text = f"the gradient points elsewhere: 1 - cos = {row.misalignment:.2f}"
-        remedy = "switch the [effects] off one at a time to see which one it is, and give that one better cells or more bits"
+        weights = row.misalignment_held > 0.5 * row.misalignment
+        text = f"the gradient points elsewhere: 1 - cos = {row.misalignment:.2f}, {row.misalignment_held:.2f} by the weights held alone"
+        remedy = _better_weights(seen) if weights else _better_reads(seen.hardware)
         yield Finding(row.stage, "misaligned", row.misalignment, limits.misalignment, text, remedy)
 
 
@@ -199,13 +202,8 @@ def _weights(seen: Rehearsal, row: StageCheck, limits: Limits) -> Iterator[Findi
             f"raise mapping.headroom (now {headroom:g})",
         )  # fmt: skip
     elif row.error > limits.error:
-        remedy = f"a smaller mapping.headroom (now {headroom:g}), more slices, or better cells (programming error, faults)"
-        if seen.hardware.wired:
-            remedy = f"smaller tiles or wires of less resistance (effects.wires = false shows how much is theirs), {remedy}"
-        if seen.aged:
-            remedy = f"write anew or wait with compensation, since the cells have aged, {remedy}"
         text = f"the weights that reads see miss those wanted by {row.error:.0%} of their size"
-        yield Finding(row.stage, "inexact", row.error, limits.error, text, remedy)
+        yield Finding(row.stage, "inexact", row.error, limits.error, text, _better_weights(seen))
 
 
 def _steps(seen: Rehearsal, row: StageCheck, limits: Limits) -> Iterator[Finding]:
@@ -215,7 +213,7 @@ def _steps(seen: Rehearsal, row: StageCheck, limits: Limits) -> Iterator[Finding
         yield Finding(
             row.stage, "coarse", row.relative(row.step), limit,
             f"a pulse changes a weight by {row.step:.2g}, the weights are {row.weight:.2g}",
-            'cells with more steps in their window, a smaller mapping.headroom, or a controller that sums up (update.mode)',
+            f"cells with more steps, a smaller mapping.headroom (now {seen.hardware.mapping.headroom:g}), or a controller that sums up",
         )  # fmt: skip
     if scheme.mode.startswith("tiki_taka"):
         return  # what a step of training moves is not the weights
@@ -233,6 +231,23 @@ def _steps(seen: Rehearsal, row: StageCheck, limits: Limits) -> Iterator[Finding
         )  # fmt: skip
 
 
+def _better_weights(seen: Rehearsal) -> str:
+    headroom = seen.hardware.mapping.headroom
+    remedy = "more slices, or better cells (programming error, faults)"
+    if headroom > 1:
+        remedy = f"a smaller mapping.headroom (now {headroom:g}), {remedy}"
+    if seen.hardware.wired:
+        remedy = f"smaller tiles or wires of less resistance (effects.wires = false shows how much is theirs), {remedy}"
+    return f"write anew or wait with compensation, since the cells have aged, {remedy}" if seen.aged else remedy
+
+
+def _better_reads(hardware: Hardware) -> str:
+    remedies = ["raise adc.bits and dac.bits"] if hardware.adc.levels or hardware.dac.levels else []
+    if hardware.noisy:
+        remedies.append("take cells of less read noise, or a longer clock period")
+    return ", ".join(remedies) or "look at the layers that are silent"
+
+
 def _finer(hardware: Hardware) -> str:
     fixed = hardware.adc.range == "fixed"
     return 'lower adc.limit, set adc.range = "sample", or raise adc.bits' if fixed else 'raise adc.bits, or set links = "analog"'
@@ -241,7 +256,7 @@ def _finer(hardware: Hardware) -> str:
 def _why_zero(seen: Rehearsal, row: StageCheck) -> tuple[str, str]:
     # (what was found, remedy): whether the input, the gate or the stress is missing, and which read lost it.
     if not seen.nonzero[row.stage]:
-        return "the gradient is exactly zero, on the digital network as well", "initialise anew: no input or no stress reaches it"
+        return "the gradient is exactly zero, on the digital network as well", "look at the data, or initialise anew: no input or no stress reaches it"
     text = "the gradient is exactly zero: "
     finer = _finer(seen.hardware)
     for parent in seen.parents[row.stage]:

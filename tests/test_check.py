@@ -138,7 +138,7 @@ FAILURES = {
     "coarse": ("reram", {"mapping.headroom": 10.0}, {}, "dense1", ["mapping.headroom"]),
     "large update": ("pcm", {}, {"rate": 5.0}, "dense3", ["rate"]),
     "cut": ("ecram", PULSES, {"rate": 5.0}, "dense3", ["rate", "bit_length"]),
-    "misaligned": ("pcm", {"mapping.headroom": 40.0}, {}, "dense2", ["effects"]),
+    "misaligned": ("pcm", {"mapping.headroom": 40.0}, {}, "dense2", ["headroom (now 40)"]),
 }
 
 
@@ -177,6 +177,18 @@ def test_what_makes_weights_inexact_is_named(batch):
     chip.wait(3.0e7)
     named = {finding.kind: finding.remedy for finding in check(chip, *batch).warnings}
     assert "the cells have aged" in named["inexact"]
+
+
+def test_misalignment_is_put_down_to_weights_or_to_reads(batch):
+    chip = _chip("pcm", {"mapping.headroom": 40.0, "effects.read_noise": False})
+    held = _mlp()
+    held.assign({f"{name}.weight": bar.weight for name, bar in chip.crossbars.items()})
+    same = dbp.fidelity(dbp.backprop(held, *batch).gradients, dbp.backprop(_mlp(), *batch).gradients).stages
+    found = check(chip, *batch)
+    assert [row.misalignment_held for row in found.stages] == pytest.approx([row.misalignment for row in same], rel=1e-5)
+    coarse = check(_chip("ideal", {"links": "digital", "dac.bits": 2, "adc.bits": 2}), *batch)
+    assert max(row.misalignment_held for row in coarse.stages) < 1e-10
+    assert {finding.remedy for finding in coarse.warnings if finding.kind == "misaligned"} == {"raise adc.bits and dac.bits"}
 
 
 def test_a_dead_layer_is_told_from_one_that_hardware_kills(batch):
