@@ -107,8 +107,9 @@ class Check:
         lines = [self.chip, f"{'stage':{width}}" + "".join(f"{name:>12}" for name in names)]
         for row in self.stages:
             shares = (row.saturated, row.lost_forward, row.lost_back, row.silent, row.clipped, row.error)
-            steps = (None if row.step is None else row.relative(row.step), row.relative(row.update), row.misalignment, row.misalignment_held)
-            cells = [f"{share:.2%}" for share in shares] + ["-" if value is None else f"{value:.2e}" for value in steps]
+            steps = (None if row.step is None else row.relative(row.step), row.relative(row.update))
+            angles = (row.misalignment, row.misalignment_held)
+            cells = [f"{share:.2%}" for share in shares] + ["-" if value is None else f"{value:.2e}" for value in (*steps, *angles)]
             lines.append(f"{row.stage:{width}}" + "".join(f"{cell:>12}" for cell in cells))
         lines += [f"warning: {line}" for line in self.lines] or ["nothing found"]
         change = f"the first step takes the loss from {self.loss:.4g} to {self.loss_after:.4g}"
@@ -187,9 +188,9 @@ def check(
     rates = rate * (1 + momentum), rate / (1 - momentum)
     write_s = _write_seconds(chip, run.gradients, factors, rates[0], rates[1] / (getattr(run, "gain", None) or 1.0))
     seen, done, gradients = _silences(shadow, x), run.activity.stages, run.gradients
-    aligned = _misalignments(gradients, exact.gradients), _misalignments(_held(chip, digital, x, y), exact.gradients)
+    aligned, held = (_misalignments(each, exact.gradients) for each in (gradients, _held(chip, digital, x, y)))
     rows = tuple(
-        _row(chip, name, done[name], gradients[f"{name}.weight"], seen[name], (aligned[0][name], aligned[1][name]), rates[bar.in_place])
+        _row(chip, name, done[name], gradients[f"{name}.weight"], seen[name], (aligned[name], held[name]), rates[bar.in_place])
         for name, bar in chip.crossbars.items()
     )
     parents = {stage.name: tuple(p for p in stage.parents if p != INPUT) for stage in chip.stages}

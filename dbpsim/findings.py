@@ -189,7 +189,7 @@ def _of_stage(seen: Rehearsal, row: StageCheck, limits: Limits) -> Iterator[Find
     yield from _steps(seen, row, limits)
     if not row.zero and row.misalignment > limits.misalignment:
         weights = row.misalignment_held > 0.5 * row.misalignment
-        text = f"the gradient points elsewhere: 1 - cos = {row.misalignment:.2f}, {row.misalignment_held:.2f} by the weights held alone"
+        text = f"the gradient is off: 1 - cos = {row.misalignment:.2f}, {row.misalignment_held:.2f} by the weights alone"
         remedy = _better_weights(seen) if weights else _better_reads(seen.hardware)
         yield Finding(row.stage, "misaligned", row.misalignment, limits.misalignment, text, remedy)
 
@@ -213,7 +213,7 @@ def _steps(seen: Rehearsal, row: StageCheck, limits: Limits) -> Iterator[Finding
         yield Finding(
             row.stage, "coarse", row.relative(row.step), limit,
             f"a pulse changes a weight by {row.step:.2g}, the weights are {row.weight:.2g}",
-            f"cells with more steps, a smaller mapping.headroom (now {seen.hardware.mapping.headroom:g}), or a controller that sums up",
+            f"cells with more steps, less mapping.headroom (now {seen.hardware.mapping.headroom:g}), or another update.mode",
         )  # fmt: skip
     if scheme.mode.startswith("tiki_taka"):
         return  # what a step of training moves is not the weights
@@ -256,7 +256,8 @@ def _finer(hardware: Hardware) -> str:
 def _why_zero(seen: Rehearsal, row: StageCheck) -> tuple[str, str]:
     # (what was found, remedy): whether the input, the gate or the stress is missing, and which read lost it.
     if not seen.nonzero[row.stage]:
-        return "the gradient is exactly zero, on the digital network as well", "look at the data, or initialise anew: no input or no stress reaches it"
+        remedy = "look at the data, or initialise anew: no input or no stress reaches it"
+        return "the gradient is exactly zero, on the digital network as well", remedy
     text = "the gradient is exactly zero: "
     finer = _finer(seen.hardware)
     for parent in seen.parents[row.stage]:
