@@ -107,9 +107,9 @@ class Check:
         lines = [self.chip, f"{'stage':{width}}" + "".join(f"{name:>12}" for name in names)]
         for row in self.stages:
             shares = (row.saturated, row.lost_forward, row.lost_back, row.silent, row.clipped, row.error)
-            steps = (None if row.step is None else row.relative(row.step), row.relative(row.update))
-            angles = (row.misalignment, row.misalignment_held)
-            cells = [f"{share:.2%}" for share in shares] + ["-" if value is None else f"{value:.2e}" for value in (*steps, *angles)]
+            step = None if row.step is None else row.relative(row.step)
+            rest = (step, row.relative(row.update), row.misalignment, row.misalignment_held)
+            cells = [f"{share:.2%}" for share in shares] + ["-" if value is None else f"{value:.2e}" for value in rest]
             lines.append(f"{row.stage:{width}}" + "".join(f"{cell:>12}" for cell in cells))
         lines += [f"warning: {line}" for line in self.lines] or ["nothing found"]
         change = f"the first step takes the loss from {self.loss:.4g} to {self.loss_after:.4g}"
