@@ -4,6 +4,12 @@
 
     v(t + h) = e^-h v + (1 - e^-h) T(v)                    first order; the clock of rate eta = 1 - e^-h
 
+With a rate p for each state, e^-ph.  White noise that gives a leak the variance V at rest adds a normal number of variance
+V (1 - e^-2ph), which is exact (Ornstein and Uhlenbeck): exponential Euler-Maruyama.
+
+*Heun* (Kloeden and Platen, Numerical Solution of Stochastic Differential Equations, section 15.1): second order; with additive
+noise of variance 2 p h V a step, the same in predictor and corrector, second order in the mean and variance of the state.
+
 *Dormand and Prince 5(4)* (J. Comput. Appl. Math. 6, 19, 1980): six slopes a step, the seventh is the next step's first; the
 difference to the embedded fourth-order result estimates the error.  `next_step` is the PI controller of Gustafsson with
 the constants of Hairer and Wanner, Solving Ordinary Differential Equations II, section IV.2.
@@ -28,15 +34,26 @@ _A = (
 _E = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)  # fifth minus fourth order
 
 
-def exponential_euler(v: np.ndarray, slope: np.ndarray, h: float) -> np.ndarray:
-    """Return v after `h`, where `slope` = T(v) - v.
+def exponential_euler(v: np.ndarray, slope: np.ndarray, h: float, rates: np.ndarray | float = 1.0) -> np.ndarray:
+    """Return v after `h`, where `slope` = rates (T(v) - v).
 
     Examples
     --------
     >>> float(exponential_euler(np.array([1.0]), np.array([-1.0]), np.log(4.0))[0])
     0.25
     """
-    return v - np.expm1(-h) * slope
+    return v - np.expm1(-h * rates) / rates * slope
+
+
+def heun(g: Slope, v: np.ndarray, first: np.ndarray, h: float, kick: np.ndarray | float = 0.0) -> np.ndarray:
+    """Return v after `h`; `first` is g(v), `kick` the step's noise.
+
+    Examples
+    --------
+    >>> float(heun(lambda v: -v, np.array([1.0]), np.array([-1.0]), 0.1)[0])  # 1 - h + h^2 / 2
+    0.905
+    """
+    return v + h / 2 * (first + g(v + h * first + kick)) + kick
 
 
 def dormand_prince(g: Slope, v: np.ndarray, first: np.ndarray, h: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,22 +5,29 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from dbpsim.circuit.collocation import LONGEST, Cascade, Step
-from dbpsim.circuit.integrators import dormand_prince, exponential_euler, next_step
+from dbpsim.circuit.integrators import dormand_prince, exponential_euler, heun, next_step
+from dbpsim.circuit.neuron import Neurons
 from dbpsim.circuit.results import IntegrationError, Settling, Trajectory
 from dbpsim.credit.backprop import Arrays, in_order, pull
 from dbpsim.credit.dynamics import Coordinates
 from dbpsim.credit.field import drive_and_feedback, loss_feedback
 from dbpsim.credit.settling import relative
+from dbpsim.kernels.random import stream
 from dbpsim.network.graph import Network
 
 _LEAST = 1e-9  # in tau: a controller that asks for less cannot meet its tolerance
 _FLOOR = 1e-3  # a stage's error is held to its own size, or to this part of the network's settled activation or cost gradient
+_LOOP = (
+    "x and z of a neuron move at different rates, so that moving stress moves the activations and both keep each other going "
+    "(theory.md, fact 9). Match the capacitors better, use smooth activations, or hold m and s (states = \"ms\")."
+)
 _STILL = 1e-2  # of the tolerance: how near its target a state stands still
 
 
@@ -29,8 +36,9 @@ class Run:
 
     def __init__(
         self, network: Network, x: np.ndarray, y: np.ndarray, frame: Coordinates, tau: float, tolerance: float | None,
-        method: str, x0: Arrays, z0: Arrays, record: bool,
+        method: str, x0: Arrays, z0: Arrays, record: bool, neurons: Neurons | None = None, seed: int = 0,
     ) -> None:  # fmt: skip
+        self.neurons, self.random = neurons, stream(seed, "neuron noise")
         self.network, self.x, self.y, self.frame, self.tau = network, x, y, frame, tau
         self.tolerance, self.method, self.record = tolerance, method, record
         self.names = [stage.name for stage in network.stages]
@@ -40,6 +48,7 @@ class Run:
         pair = {k: (x0[k].astype(float), z0[k].astype(float)) for k in self.names}
         if frame.held == "ms":
             pair = {k: Coordinates("xz", frame.coupling).read(*held) for k, held in pair.items()}
+        self.late = 0  # steps that a signal takes to the next stage
         self.least = self._least() if method == "dormand_prince" else (0.0, 0.0)
         self.times: list[float] = []
         self.residuals: list[dict[str, float]] = []
@@ -48,6 +57,12 @@ class Run:
         self._begin()
 
     def _begin(self) -> None:
+        self.rates: np.ndarray | float = 1.0
+        if self.neurons is not None:
+            own = self.neurons.rates
+            whole = [[np.broadcast_to(own[k][side], self.shapes[k]) for k in self.names] for side in (0, 1)]
+            self.rates = self._flat({k: (whole[0][i], whole[1][i]) for i, k in enumerate(self.names)})
+        self.past: deque[tuple[Arrays, Arrays]] = deque()
         self.slope = self._slope(self.v)
         self._look()
 
@@ -69,18 +84,29 @@ class Run:
         }
 
     def _cast(self, v: np.ndarray) -> tuple[Arrays, Arrays]:
+        """Return the (m, s) that other stages see, in the network's dtype."""
         dtype, pairs = self.network.dtype, self._read(v)
+        if self.neurons is not None:
+            pairs = {k: self.neurons.shown(k, self.frame.pair(*pair)) for k, pair in pairs.items()}
         return {k: m.astype(dtype) for k, (m, _) in pairs.items()}, {k: s.astype(dtype) for k, (_, s) in pairs.items()}
 
     def _slope(self, v: np.ndarray) -> np.ndarray:
         self.evaluations += 1
-        at, b = drive_and_feedback(self.network, self.x, self.y, *self._cast(v))
-        aims = {k: self.frame.pair(at.values[k].astype(float), b[k].astype(float)) for k in self.names}
-        return self._flat(aims) - v
+        seen = self._cast(v)
+        if self.late:
+            self.past.append(seen)
+            seen = self.past[0] if len(self.past) <= self.late else self.past.popleft()
+        if self.neurons is None:
+            at, b = drive_and_feedback(self.network, self.x, self.y, *seen)
+            return self._flat({k: self.frame.pair(at.values[k].astype(float), b[k].astype(float)) for k in self.names}) - v
+        at, b = self.neurons.drive_and_feedback(self.network, self.x, self.y, *seen)
+        aims = {k: self.neurons.target(k, at.values[k].astype(float), b[k].astype(float)) for k in self.names}
+        return self.rates * (self._flat(aims) - v)
 
     def _look(self) -> None:
         """Note time and residuals, and the state where it is recorded."""
-        change, target = self._read(self.slope), self._read(self.v + self.slope)
+        away = self.slope / self.rates
+        change, target = self._read(away), self._read(self.v + away)
         self.times.append(self.t)
         off = {k: [relative(_square(c), _square(a)) for c, a in zip(change[k], target[k], strict=True)] for k in self.names}
         self.residuals.append({k: float(np.max(both)) for k, both in off.items()})
@@ -90,13 +116,19 @@ class Run:
     def to(self, stop: float, h: float, accuracy: float, max_steps: int) -> None:
         """Move on to time `stop` (in tau), or until the tolerance is met."""
         before = 1.0
+        if self.neurons is not None:
+            self.late = round(self.neurons.circuit.delay_s / (self.tau * h))
+            self.past.append(self._cast(self.v))
         while self.t < stop * (1 - 1e-12) and not self._settled():
             worst = max(self.residuals[-1], key=self.residuals[-1].__getitem__)
             if self.steps + self.rejected >= max_steps:
                 self._fail(worst, f"not done after {max_steps} steps. Allow more, or a larger step, accuracy or tolerance.")
             taken = min(h, stop - self.t)
             if self.method == "exponential_euler":
-                v = exponential_euler(self.v, self.slope, taken)
+                v = exponential_euler(self.v, self.slope, taken, self.rates) + self._kick(-np.expm1(-2 * taken * self.rates))
+                slope, error = self._slope(v), 0.0
+            elif self.method == "heun":
+                v = heun(self._slope, self.v, self.slope, taken, self._kick(2 * taken * self.rates))
                 slope, error = self._slope(v), 0.0
             else:
                 v, estimate, slope = dormand_prince(self._slope, self.v, self.slope, taken)
@@ -116,7 +148,15 @@ class Run:
     def _refuse_unsettled(self) -> None:
         if self.tolerance is not None and not self._settled():
             worst = max(self.residuals[-1], key=self.residuals[-1].__getitem__)
-            self._fail(worst, f"residual {self.residuals[-1][worst]:.1e}; accepted: {self.tolerance:.1e}. Allow more time.")
+            help_ = "Allow more time."
+            if self.neurons is not None and self.frame.held == "xz" and self.neurons.circuit.rate_mismatch:
+                help_ = _LOOP
+            self._fail(worst, f"residual {self.residuals[-1][worst]:.1e}; accepted: {self.tolerance:.1e}. {help_}")
+
+    def _kick(self, variance: np.ndarray | float) -> np.ndarray | float:
+        """Return a step's noise, `variance` in units of that of a compartment at rest."""
+        rms = 0.0 if self.neurons is None else self.neurons.circuit.noise_rms
+        return rms * np.sqrt(variance) * self.random.standard_normal(len(self.v)) if rms else 0.0
 
     def _settled(self) -> bool:
         return self.tolerance is not None and max(self.residuals[-1].values()) <= self.tolerance
@@ -145,7 +185,9 @@ class Run:
             return
         sums = self._read(v + slope)
         bad = next((k for k in self.names if not all(np.isfinite(part).all() for part in sums[k])), self.names[-1])
-        self._fail(bad, "the state became infinite or nan; accepted: finite states. Lower the scale of the weights, or the step.")
+        neuron = int(np.argmin(np.isfinite(sums[bad][0] + sums[bad][1]).all(axis=0).ravel()))
+        why = "the state became infinite or nan; accepted: finite states. Lower the scale of the weights, or the step."
+        self._fail(bad, f"neuron {neuron}: {why}")
 
     def _fail(self, stage: str, why: str) -> None:
         now = self.t * self.tau
@@ -156,6 +198,8 @@ class Run:
         network = self.network
         m, s = self._cast(self.v)
         at = network.evaluate(self.x, m)
+        if self.neurons is not None:
+            at, _ = self.neurons.drive_and_feedback(network, self.x, self.y, m, s)
         found: Arrays = {}
         for stage in network.stages:
             _, own = stage.pullback(at.memory[stage.name], s[stage.name], inputs=False, gradients=True)

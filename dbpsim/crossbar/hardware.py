@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from dbpsim.crossbar.converters import NO_CONVERTER, Converter
+from dbpsim.crossbar.neuron_circuit import NeuronCircuit
 from dbpsim.crossbar.update_scheme import UpdateScheme
 from dbpsim.crossbar.wire_resistance import WireResistance
 from dbpsim.devices.library import is_path, load_device, read_toml, validated
@@ -137,6 +138,7 @@ class Hardware(Section):
     effects: Effects = Effects()
     update: UpdateScheme = UpdateScheme()
     wires: WireResistance | None = None
+    neuron: NeuronCircuit | None = None
     temperature_K: Positive | None = None
 
     @model_validator(mode="after")
