@@ -5,7 +5,8 @@ An array with wires is a linear network, so for fixed cells a read is a product 
     I = G_eff^T V      currents sensed, one matrix a direction
     J = Y V            currents that the driven lines take;    power of the sources = V^T Y V = cells + wires + drivers
 
-Both come from one solve with each driven line at 1 V.  Layout: `dbpsim.crossbar.wire_resistance`.
+Both come from solves with one driven line, or pair, at 1 V; where drivers and senses are alike one G_eff does for both
+directions, by reciprocity.  Layout: `dbpsim.crossbar.wire_resistance`.
 
 Noise.  A cell's sigma counts as what the cell itself counts, G_eff / G of its own place, at most 1:
 
@@ -25,7 +26,7 @@ import numpy as np
 
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.mapping import blocks, reference_S
-from dbpsim.crossbar.wires import Wires, end_currents
+from dbpsim.crossbar.wires import Wires, effective_conductance, end_currents
 
 _PROBE = 32  # driven lines that are timed
 _WORTH_A_PROBE = 20  # times the work of the probe: less than that is not worth an estimate
@@ -48,37 +49,43 @@ class Ends:
     admittance: np.ndarray
 
 
-def between_ends(plus: np.ndarray, minus: np.ndarray, wires: Wires, transposed: bool) -> Ends:
-    """Return what the cells `plus`, `minus` (rows, columns) S of a tile come to; `minus` (rows, 1) for a reference column.
+def between_ends(plus: np.ndarray, minus: np.ndarray, wires: Wires, directions: Iterable[bool] = (False,)) -> dict[bool, Ends]:
+    """Return what the cells `plus`, `minus` (rows, columns) S of a tile come to, by direction: True where transposed.
+
+    Of an offset column `minus` is (rows, 1), its reference.
 
     Examples
     --------
-    >>> found = between_ends(np.array([[1e-3]]), np.array([[5e-4]]), Wires(1, 1, 499, 499), False)
+    >>> found = between_ends(np.array([[1e-3]]), np.array([[5e-4]]), Wires(1, 1, 499, 499))[False]
     >>> found.plus.round(6).tolist(), found.admittance.shape
     ([[0.000453]], (1, 1))
     """
-    rows, columns = plus.shape
+    columns = plus.shape[1]
     paired = minus.shape[1] == columns
-    if paired:
-        cells = np.stack([plus, minus], axis=2).reshape(rows, 2 * columns)
-    else:
-        cells = np.concatenate([plus, minus], axis=1)
+    cells = np.stack([plus, minus], axis=2).reshape(len(plus), -1) if paired else np.concatenate([plus, minus], axis=1)
     cells = np.maximum(cells, 0, dtype=np.float64)  # frozen read noise may push what reads see of a small one below zero
-    if transposed:  # the array turned over: its bit lines come in from the left
-        turned = Wires(wires.r_segment_column_ohm, wires.r_segment_row_ohm, wires.r_driver_ohm, wires.r_sense_ohm)
-        sensed, taken = end_currents(np.ascontiguousarray(cells[::-1, ::-1].T), np.eye(cells.shape[1]), turned)
-        seen, taken = sensed[::-1, ::-1].T, taken[::-1, ::-1]
-    else:
-        seen, taken = end_currents(cells, np.eye(rows), wires)
-    split = (seen[:, 0::2], seen[:, 1::2]) if paired else (seen[:, :columns], seen[:, columns:])
-    return Ends(*split, _of_pairs(taken, paired) if transposed else taken)
+    found, seen, reciprocal = {}, None, wires.r_driver_ohm == wires.r_sense_ohm
+    for transposed in directions:
+        if not transposed:
+            seen, admittance = end_currents(cells, np.eye(len(cells)), wires)
+        else:
+            seen = seen if reciprocal and seen is not None else effective_conductance(cells, wires, transposed=True)
+            admittance = _into_bit_lines(cells, wires, paired)
+        sides = (seen[:, 0::2], seen[:, 1::2]) if paired else (seen[:, :columns], seen[:, columns:])
+        found[transposed] = Ends(*sides, admittance)
+    return found
 
 
-def _of_pairs(taken: np.ndarray, paired: bool) -> np.ndarray:
-    # V^T Y V in terms of what drives a pair with +V, -V, or columns with V and their reference with minus the sum.
-    if paired:
-        return taken[0::2, 0::2] - taken[0::2, 1::2] - taken[1::2, 0::2] + taken[1::2, 1::2]
-    return taken[:-1, :-1] - taken[:-1, -1:] - taken[-1:, :-1] + taken[-1, -1]
+def _into_bit_lines(cells: np.ndarray, wires: Wires, paired: bool) -> np.ndarray:
+    # The array turned over, its bit lines coming in from the left: +1 V and -1 V on a pair, or 1 V and -1 V on the reference.
+    lines = cells.shape[1]
+    drives = np.zeros((lines // 2 if paired else lines - 1, lines))
+    each = np.arange(len(drives))
+    drives[each, 2 * each if paired else each] = 1
+    drives[each, 2 * each + 1 if paired else lines - 1] = -1
+    turned = Wires(wires.r_segment_column_ohm, wires.r_segment_row_ohm, wires.r_driver_ohm, wires.r_sense_ohm)
+    taken = end_currents(np.ascontiguousarray(cells[::-1, ::-1].T), drives[:, ::-1], turned)[1]
+    return taken[:, ::-1] @ drives.T
 
 
 def noise_share(seen: np.ndarray, held: np.ndarray) -> np.ndarray:
@@ -99,10 +106,12 @@ def solve_seconds(shapes: Iterable[tuple[int, int]], hardware: Hardware) -> tupl
     sizes = []
     for shape in shapes:
         down, across = (blocks(size, step) for size, step in zip(shape, (tile.rows, tile.columns), strict=True))
-        lines = [c.stop - c.start + 1 if scheme == "offset_column" else 2 * (c.stop - c.start) for c in across]
-        sizes += [(r.stop - r.start, n) for r in down for n in lines] * slices
-    work = sum(rows * lines * (rows + lines) for rows, lines in sizes)
-    rows, lines = max(sizes, key=lambda size: size[0] * size[1])
+        widths = [c.stop - c.start for c in across]
+        sizes += [(r.stop - r.start, n + 1 if scheme == "offset_column" else 2 * n, n) for r in down for n in widths] * slices
+    # driven lines of the two reads, and once more the rows for the effective matrix of the second
+    shared = hardware.mapping.transpose == "same" and hardware.wires.driver_ohm == hardware.wires.sense_ohm
+    work = sum(rows * lines * (rows + columns + (0 if shared else rows)) for rows, lines, columns in sizes)
+    rows, lines, _ = max(sizes, key=lambda size: size[0] * size[1])
     probe = rows * lines * min(rows, _PROBE)
     if work < _WORTH_A_PROBE * probe:
         return len(sizes), 0.0

@@ -62,10 +62,10 @@ class TiledMatrix:
         self.reads = [0, 0]
         names = [name, f"{name}, replica"] if hardware.mapping.transpose == "replica" else [name]
         self.banks = tuple(Bank(matrix, hardware, each, seed) for each in names)
-        forward = self.banks[0].look()
+        forward = self.banks[0].blank()
         alike = len(self.banks) == 1 and not hardware.wired
-        self.views = (forward, forward if alike else self.banks[-1].look(transposed=True))
-        self._weigh_lines()
+        self.views = (forward, forward if alike else self.banks[-1].blank())
+        self._look()
 
     @property
     def cells(self) -> Cells:
@@ -267,13 +267,15 @@ class TiledMatrix:
 
     def _look(self, changed: list[np.ndarray | None] | None = None) -> None:
         # What follows from the conductances, for all cells or for those at the flat indices `changed`, one a bank.
-        for transposed in (False, True)[: 1 if self.views[0] is self.views[1] else 2]:
-            number = min(int(transposed), len(self.banks) - 1)
+        for number, bank in enumerate(self.banks):
             at = None if changed is None else changed[number]
-            if at is None:
-                self.banks[number].look(self.views[transposed], transposed)
+            ways = {bool(way): self.views[way] for way in (0, 1) if self.banks[min(way, len(self.banks) - 1)] is bank}
+            if self.hardware.wired:
+                bank.look_along_wires(ways, at)
+            elif at is None:
+                bank.look(self.views[number])
             else:
-                self.banks[number].look_again(self.views[transposed], at, transposed)
+                bank.look_again(self.views[number], at)
         self._weigh_lines()
 
     def _weigh_lines(self) -> None:

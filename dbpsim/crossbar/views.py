@@ -9,7 +9,7 @@ an epoch (a programming or a wait), and with its telegraph trap where that trap 
 a trap (amplitude^2 g^2 p (1 - p) times the share of cells that have one).
 
 With wires the G of the sum is what a cell counts between the ends of its lines, tile by tile and direction by direction, and
-sigma_G shrinks with it (`dbpsim.crossbar.tile_wires`): `Bank._see_tile` stands between `show` and the sum.
+sigma_G shrinks with it (`dbpsim.crossbar.tile_wires`): `Bank.look_along_wires`.
 
 A view is worked out when cells change, row of tiles after row of tiles, not when they are read; with wires, the tiles that
 hold a cell that changed.  Both directions share one unless something makes them differ: a replica, or wires.
@@ -17,7 +17,7 @@ hold a cell that changed.  Both directions share one unless something makes them
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -84,16 +84,17 @@ class Bank:
             self.scale, self.reference = np.ones((1, 1)), None
         return changed[0] if len(changed) == 1 else None
 
-    def look(self, before: View | None = None, transposed: bool = False) -> View:
-        """Return what reads in one direction see of all cells, in the arrays of the view `before` where there is one."""
+    def blank(self) -> View:
+        """Return a view that nothing has looked into yet."""
+        like = self.slices[0].g_plus
+        return View(np.empty_like(like), np.empty_like(like) if self.hardware.noisy else None)
+
+    def look(self, before: View | None = None) -> View:
+        """Return what reads see of all cells without wires, in the arrays of the view `before` where there is one."""
         first = self.slices[0]
-        if before is None:
-            before = View(np.empty_like(first.g_plus), np.empty_like(first.g_plus) if self.hardware.noisy else None)
+        before = self.blank() if before is None else before
         weights, variance = before.weights, before.variance
         columns, tile = first.shape[1], self.hardware.tile
-        if self.hardware.wired:
-            self._see_tiles(np.ndindex(self.tiles), before, transposed)
-            return before
         if self._plain:  # one subtraction: what training on silent cells asks for at every step
             unit = weight_per_siemens(first.w_max * self.scale, first.device.conductance, self.hardware.mapping.scheme)
             np.subtract(first.g_plus, first.g_minus, out=weights)
@@ -113,14 +114,9 @@ class Bank:
         silent = first.device.read_noise is None and first.device.random_telegraph is None
         return silent and len(self.slices) == 1 and len(first.sides) == 2 and first.w_max.size == self.scale.size == 1
 
-    def look_again(self, view: View, at: np.ndarray, transposed: bool = False) -> None:
-        """Bring `view` up to date, in place, for the cells at the flat indices `at`."""
+    def look_again(self, view: View, at: np.ndarray) -> None:
+        """Bring `view` up to date, in place, for the cells at the flat indices `at`, without wires."""
         columns, tile = self.slices[0].shape[1], self.hardware.tile
-        if self.hardware.wired:
-            rows, outputs = np.divmod(at, columns)
-            touched = np.unique(rows // tile.rows * self.tiles[1] + outputs // tile.columns)
-            self._see_tiles((divmod(int(number), self.tiles[1]) for number in touched), view, transposed)
-            return
         scale = limits_at(self.scale, at, columns, tile)
         units = [limits_at(c.w_max, at, columns, tile) * scale for c in self.slices]
         self._seen(at, at, units, view.weights, view.variance)
@@ -145,38 +141,44 @@ class Bank:
         if variance is not None:
             variance.ravel()[where] = spread
 
-    def _see_tiles(self, places: Iterable[tuple[int, ...]], view: View, transposed: bool) -> None:
+    def look_along_wires(self, views: Mapping[bool, View], at: np.ndarray | None = None) -> None:
+        """Bring `views`, by direction, up to date, in place, for all cells or the tiles of those at the flat indices `at`."""
         tile, (rows, columns) = self.hardware.tile, self.slices[0].shape
         down, across = blocks(rows, tile.rows), blocks(columns, tile.columns)
-        for i, j in places:
-            view.admittance[i, j] = self._see_tile(down[i], across[j], view, transposed)
+        touched = np.arange(len(down) * len(across))
+        if at is not None:
+            touched = np.unique(at // columns // tile.rows * len(across) + at % columns // tile.columns)
+        for i, j in (divmod(int(number), len(across)) for number in touched):
+            self._see_tile((i, j), down[i], across[j], views)
 
-    def _see_tile(self, rows: slice, columns: slice, view: View, transposed: bool) -> np.ndarray:
-        # Weights and variance of one tile behind its wires; returns its admittance.
+    def _see_tile(self, place: tuple[int, int], rows: slice, columns: slice, views: Mapping[bool, View]) -> None:
+        # Weights, variance and admittance of one tile behind its wires.
         assert self.hardware.wires is not None
         wires, (_, width), tile = self.hardware.wires.resistances, self.slices[0].shape, self.hardware.tile
         at = np.add.outer(np.arange(rows.start, rows.stop) * width, np.arange(columns.start, columns.stop))
-        total, spread, admittance = np.zeros(at.shape), np.zeros(at.shape), np.zeros(())
         scale = limits_of_rows(self.scale, rows.start, width, tile)
+        sums = {way: [np.zeros(at.shape), np.zeros(at.shape), np.zeros(())] for way in views}
         for cells in self.slices:
             limit = limits_of_rows(cells.w_max, rows.start, width, tile) * scale
             limit = limit if limit.size == 1 else limit[columns]
             unit = weight_per_siemens(limit, cells.device.conductance, self.hardware.mapping.scheme)
             shown = [
-                show(cells, side, g[rows, columns].ravel(), at.ravel(), view.variance is not None) for side, g in cells.sides
+                show(cells, side, g[rows, columns].ravel(), at.ravel(), self.hardware.noisy) for side, g in cells.sides
             ]
             held = [g.reshape(at.shape).astype(np.float64) for g, _ in shown]
             held += [cells.g_minus[rows, :1].astype(np.float64)] * (2 - len(held))
-            ends = between_ends(held[0], held[1], wires, transposed)
-            total += (ends.plus - ends.minus) * unit
-            admittance = admittance + ends.admittance
-            for (_, sigma), seen, cell in zip(shown, (ends.plus, ends.minus), held, strict=False):
-                if sigma is not None:
-                    spread += (sigma.reshape(at.shape) * noise_share(seen, cell) * unit) ** 2
-        view.weights[rows, columns] = total
-        if view.variance is not None:
-            view.variance[rows, columns] = spread
-        return admittance.astype(view.weights.dtype)
+            for way, ends in between_ends(held[0], held[1], wires, views).items():
+                total = sums[way]
+                total[0] += (ends.plus - ends.minus) * unit
+                total[2] = total[2] + ends.admittance
+                for (_, sigma), seen, cell in zip(shown, (ends.plus, ends.minus), held, strict=False):
+                    if sigma is not None:
+                        total[1] += (sigma.reshape(at.shape) * noise_share(seen, cell) * unit) ** 2
+        for way, view in views.items():
+            view.weights[rows, columns] = sums[way][0]
+            if view.variance is not None:
+                view.variance[rows, columns] = sums[way][1]
+            view.admittance[place] = sums[way][2].astype(view.weights.dtype)
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what reads and writes of these arrays depend on and change (not copies)."""
