@@ -1,11 +1,15 @@
 """The health check: each failure is built and must be named, with its stage and what helps; a healthy chip passes in silence."""
 
 import json
+import re
+from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import dbpsim as dbp
+from dbpsim import findings
 from dbpsim.check import check
 from dbpsim.cli import main
 from dbpsim.crossbar.hardware import list_hardware, load_hardware
@@ -155,7 +159,7 @@ def test_a_failure_is_named_with_its_stage_figure_and_remedy(kind, batch):
 
 
 @pytest.mark.parametrize(
-    ("rate", "changes"), [(0.05, {}), (1.0, {}), (0.05, PULSES), (1.0, {**PULSES, "device": "reram_om_gong2022"})]
+    ("rate", "changes"), [(0.05, {}), (3.0, {}), (0.05, PULSES), (3.0, {**PULSES, "device": "reram_om_gong2022"})]
 )
 def test_a_rate_at_which_training_fails_is_named_before_it(rate, changes):
     sets = dbp.datasets.load("digits", image_shape=SHAPE)
@@ -163,7 +167,7 @@ def test_a_rate_at_which_training_fails_is_named_before_it(rate, changes):
     found = check(chip, *sets[0].batch(32), rate=rate)
     accuracy = dbp.train(chip, *sets, batch=32, rate=rate, epochs=3).accuracy
     fails = accuracy < 0.3
-    assert fails == (rate == 1.0)
+    assert fails == (rate == 3.0)
     assert (("overshoot", "network") in _kinds(found)) == fails
     assert (found.loss_after > found.loss) == fails
     assert f"from {found.loss:.4g} to {found.loss_after:.4g}" in str(found)
@@ -228,3 +232,13 @@ def test_command_line(capsys, tmp_path):
     assert "warning: " in capsys.readouterr().out
     with pytest.raises(SystemExit, match="2"):
         main(["check", "mlp:64-12-10"])
+
+
+def test_the_page_has_every_kind_of_finding_and_the_limits_as_they_are():
+    page = (Path(__file__).parent.parent / "docs" / "check.md").read_text()
+    source = Path(findings.__file__).read_text()
+    kinds = set(re.findall(r'(?:row\.stage|"network"), "([a-z ]+)"', source))
+    assert kinds == set(re.findall(r"^\| `([a-z ]+)` \|", page, re.MULTILINE))
+    assert {*FAILURES, "zero gradient", "dead", "overshoot"} == kinds  # each is built above
+    limits = {name: float(value) for name, value in re.findall(r"`([a-z_]+)` ([0-9.]+)", page)}
+    assert limits == asdict(findings.Limits())
