@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from dbpsim.crossbar.hardware import Hardware
 
-
 _SLOWER = "lower the rate, warm up, or normalise"
 
 
