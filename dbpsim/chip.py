@@ -241,7 +241,7 @@ def _say_how_long(network: Network, hardware: Hardware) -> None:
     if seconds > _LONG_S:
         warnings.warn(
             f"{network.name} on {hardware.name}: solving the wires of {tiles} tiles takes about {seconds:.0f} s here, and again "
-            "for every tile whose cells change; without: effects.wires = false.",
+            "for every tile whose cells change; sooner: wires.method = \"first_order\", or effects.wires = false.",
             stacklevel=3,
         )
 

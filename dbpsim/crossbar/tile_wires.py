@@ -26,6 +26,7 @@ import numpy as np
 
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.mapping import blocks, reference_S
+from dbpsim.crossbar.uncoupled_lines import first_order_admittance, first_order_conductance
 from dbpsim.crossbar.wires import Wires, effective_conductance, end_currents
 
 _PROBE = 32  # driven lines that are timed
@@ -49,16 +50,18 @@ class Ends:
     admittance: np.ndarray
 
 
-def between_ends(plus: np.ndarray, minus: np.ndarray, wires: Wires, directions: Iterable[bool] = (False,)) -> dict[bool, Ends]:
+def between_ends(
+    plus: np.ndarray, minus: np.ndarray, wires: Wires, directions: Iterable[bool] = (False,), method: str = "exact"
+) -> dict[bool, Ends]:
     """Return what the cells `plus`, `minus` (rows, columns) S of a tile come to, by direction: True where transposed.
 
-    Of an offset column `minus` is (rows, 1), its reference.
+    Of an offset column `minus` is (rows, 1), its reference.  Methods: those of `dbpsim.crossbar.wire_resistance`.
 
     Examples
     --------
     >>> found = between_ends(np.array([[1e-3]]), np.array([[5e-4]]), Wires(1, 1, 499, 499))[False]
     >>> found.plus.round(6).tolist(), found.admittance.shape
-    ([[0.000453]], (1, 1))
+    ([[0.000435]], (1, 1))
     """
     columns = plus.shape[1]
     paired = minus.shape[1] == columns
@@ -66,17 +69,20 @@ def between_ends(plus: np.ndarray, minus: np.ndarray, wires: Wires, directions: 
     cells = np.maximum(cells, 0, dtype=np.float64)  # frozen read noise may push what reads see of a small one below zero
     found, seen, reciprocal = {}, None, wires.r_driver_ohm == wires.r_sense_ohm
     for transposed in directions:
-        if not transposed:
+        if method == "first_order":
+            seen = first_order_conductance(cells, wires, transposed)
+            admittance = _into_bit_lines(cells, wires, paired, method) if transposed else first_order_admittance(cells, wires)
+        elif not transposed:
             seen, admittance = end_currents(cells, np.eye(len(cells)), wires)
         else:
             seen = seen if reciprocal and seen is not None else effective_conductance(cells, wires, transposed=True)
-            admittance = _into_bit_lines(cells, wires, paired)
+            admittance = _into_bit_lines(cells, wires, paired, method)
         sides = (seen[:, 0::2], seen[:, 1::2]) if paired else (seen[:, :columns], seen[:, columns:])
         found[transposed] = Ends(*sides, admittance)
     return found
 
 
-def _into_bit_lines(cells: np.ndarray, wires: Wires, paired: bool) -> np.ndarray:
+def _into_bit_lines(cells: np.ndarray, wires: Wires, paired: bool, method: str) -> np.ndarray:
     # The array turned over, its bit lines coming in from the left: +1 V and -1 V on a pair, or 1 V and -1 V on the reference.
     lines = cells.shape[1]
     drives = np.zeros((lines // 2 if paired else lines - 1, lines))
@@ -84,8 +90,9 @@ def _into_bit_lines(cells: np.ndarray, wires: Wires, paired: bool) -> np.ndarray
     drives[each, 2 * each if paired else each] = 1
     drives[each, 2 * each + 1 if paired else lines - 1] = -1
     turned = Wires(wires.r_segment_column_ohm, wires.r_segment_row_ohm, wires.r_driver_ohm, wires.r_sense_ohm)
-    taken = end_currents(np.ascontiguousarray(cells[::-1, ::-1].T), drives[:, ::-1], turned)[1]
-    return taken[:, ::-1] @ drives.T
+    array, drives = cells[::-1, ::-1].T, drives[:, ::-1]
+    taken = drives @ first_order_admittance(array, turned) if method == "first_order" else end_currents(array, drives, turned)[1]
+    return taken @ drives.T
 
 
 def noise_share(seen: np.ndarray, held: np.ndarray) -> np.ndarray:
@@ -96,10 +103,10 @@ def noise_share(seen: np.ndarray, held: np.ndarray) -> np.ndarray:
 def solve_seconds(shapes: Iterable[tuple[int, int]], hardware: Hardware) -> tuple[int, float]:
     """Return how many tiles matrices of `shapes` (rows, columns) take and the time (s) that solving their wires takes here.
 
-    The time is 0 where there are no wires or few cells; else a part of the largest tile, its cells at a quarter of the
-    window, is solved and timed, and the rest goes as cells times driven lines.
+    The time is 0 where there are no wires, few cells, or nothing to solve; else a part of the largest tile, its cells at a
+    quarter of the window, is solved and timed, and the rest goes as cells times driven lines.
     """
-    if hardware.wires is None or not hardware.wired:
+    if hardware.wires is None or not hardware.wired or hardware.wires.method != "exact":
         return 0, 0.0
     tile, window, scheme = hardware.tile, hardware.device.conductance, hardware.mapping.scheme
     slices = hardware.mapping.slices if scheme == "bit_sliced" else 1

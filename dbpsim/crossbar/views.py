@@ -154,7 +154,7 @@ class Bank:
     def _see_tile(self, place: tuple[int, int], rows: slice, columns: slice, views: Mapping[bool, View]) -> None:
         # Weights, variance and admittance of one tile behind its wires.
         assert self.hardware.wires is not None
-        wires, (_, width), tile = self.hardware.wires.resistances, self.slices[0].shape, self.hardware.tile
+        wires, (_, width), tile = self.hardware.wires, self.slices[0].shape, self.hardware.tile
         at = np.add.outer(np.arange(rows.start, rows.stop) * width, np.arange(columns.start, columns.stop))
         scale = limits_of_rows(self.scale, rows.start, width, tile)
         sums = {way: [np.zeros(at.shape), np.zeros(at.shape), np.zeros(())] for way in views}
@@ -167,7 +167,7 @@ class Bank:
             ]
             held = [g.reshape(at.shape).astype(np.float64) for g, _ in shown]
             held += [cells.g_minus[rows, :1].astype(np.float64)] * (2 - len(held))
-            for way, ends in between_ends(held[0], held[1], wires, views).items():
+            for way, ends in between_ends(held[0], held[1], wires.resistances, views, wires.method).items():
                 total = sums[way]
                 total[0] += (ends.plus - ends.minus) * unit
                 total[2] = total[2] + ends.admittance

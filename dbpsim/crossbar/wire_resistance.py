@@ -31,15 +31,16 @@ class WireResistance(Section):
         Of a word line from bit line to bit line; of a bit line from word line to word line.
     driver_ohm, sense_ohm : float
         Of what drives a line, and of what senses one, in either direction.
-    method : {"exact"}
-        "exact": nodal analysis of every tile, once after its cells have changed.
+    method : {"exact", "first_order"}
+        Once after the cells of a tile have changed, "exact": nodal analysis; "first_order": closed forms that take
+        milliseconds a tile, for training on large arrays (`dbpsim.crossbar.uncoupled_lines` states their error).
     """
 
     segment_row_ohm: Positive
     segment_column_ohm: Positive
     driver_ohm: NotNegative = 0.0
     sense_ohm: NotNegative = 0.0
-    method: Literal["exact"] = "exact"
+    method: Literal["exact", "first_order"] = "exact"
     source: str = ""
 
     @property

@@ -67,7 +67,8 @@ def _run(g: np.ndarray, v: np.ndarray, wires: Wires, keep: bool) -> tuple[np.nda
     return flat, nodes[0], nodes[1]
 
 
-def _checked(conductances: np.ndarray) -> np.ndarray:
+def checked(conductances: np.ndarray) -> np.ndarray:
+    """Return `conductances` (rows, columns) as contiguous float64, or say what is wrong with them."""
     g = np.ascontiguousarray(conductances, dtype=np.float64)
     if g.ndim != 2 or g.size == 0:
         raise ValueError(f"wires: conductances of shape {g.shape}: accepted is (rows, columns), none of them 0")
@@ -85,7 +86,7 @@ def solve(conductances: np.ndarray, voltages: np.ndarray, wires: Wires) -> Solut
     >>> float(found.currents[0, 0].round(9))
     0.0005
     """
-    g = _checked(conductances)
+    g = checked(conductances)
     v = np.asarray(voltages, dtype=np.float64)
     if v.ndim != 2 or v.shape[1] != len(g) or not np.isfinite(v).all():
         raise ValueError(f"wires: voltages of shape {v.shape}: accepted is (batch, {len(g)}), finite")
@@ -105,7 +106,7 @@ def effective_conductance(conductances: np.ndarray, wires: Wires, transposed: bo
     The transposed read has its drivers at the bottom of the columns and senses at the left of the rows.  It is the
     same network with driver and sense exchanged, so by reciprocity its matrix is that network's.
     """
-    g = _checked(conductances)
+    g = checked(conductances)
     if transposed:
         wires = Wires(wires.r_segment_row_ohm, wires.r_segment_column_ohm, wires.r_sense_ohm, wires.r_driver_ohm)
     return _run(g, np.eye(len(g)), wires, False)[0]
@@ -120,7 +121,7 @@ def end_currents(conductances: np.ndarray, voltages: np.ndarray, wires: Wires) -
     >>> out.round(9).tolist(), into.round(9).tolist()
     ([[0.0005]], [[0.0005]])
     """
-    g, v = _checked(conductances), np.asarray(voltages, dtype=np.float64)
+    g, v = checked(conductances), np.asarray(voltages, dtype=np.float64)
     out, into = np.empty((len(v), g.shape[1])), np.empty(v.shape)
     for first in range(0, len(v), 4 * LANES):  # all node voltages of all inputs would be (inputs, rows, columns) twice
         some = slice(first, first + 4 * LANES)

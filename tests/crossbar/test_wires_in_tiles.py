@@ -110,7 +110,7 @@ def test_a_switch_takes_the_wires_out_bit_for_bit():
         ({"wires.segment_column_ohm": 0.0}, ["wires.segment_column_ohm", "0"]),
         ({"wires.driver_ohm": -5}, ["wires.driver_ohm", "-5"]),
         ({"wires.sense_ohm": float("nan")}, ["wires.sense_ohm", "nan"]),
-        ({"wires.method": "guess"}, ["wires.method", "guess", "exact"]),
+        ({"wires.method": "guess"}, ["wires.method", "guess", "exact", "first_order"]),
         ({"wires.segment_ohm": 1.0}, ["wires.segment_ohm"]),
     ],
 )
@@ -276,6 +276,21 @@ def test_time_is_told_before_the_work(mapping, lines, monkeypatch):
     assert told == pytest.approx(0.5 * sum(solved) / (64 * lines * 32))  # the half second was for 32 driven lines of a tile
     assert solve_seconds([(320, 32)], load_hardware("ecram", changes | {"effects.wires": False})) == (0, 0.0)
     assert solve_seconds([(8, 8)], hardware) == (1, 0.0)
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+def test_first_order_wires_are_near_the_exact_ones(mapping):
+    digital = {"links": "digital"} if mapping.get("mapping.scale") == "tile" else {}
+    exact, near, bare = (dense(mapping | digital | wires) for wires in (SEGMENTS, SEGMENTS | {"wires.method": "first_order"}, {}))
+    a, d = np.random.default_rng(1).standard_normal((5, 37)), np.random.default_rng(2).standard_normal((5, 18))
+    for read, v in (("forward", a), ("transpose", d)):
+        reads = [getattr(chip, read)(v) for chip in (exact, near, bare)]
+        error, loss = (np.linalg.norm(found - reads[0]) for found in reads[1:])
+        assert error < 0.05 * loss
+    for way in ("forward", "transposed"):
+        watts = [getattr(chip.activity, way).power_W for chip in (exact, near, bare)]
+        assert abs(watts[1] - watts[0]) < 2e-4 * watts[0]
+    assert solve_seconds([(2304, 256)], near.hardware) == (0, 0.0)
 
 
 def test_a_long_solve_is_a_warning(monkeypatch):
