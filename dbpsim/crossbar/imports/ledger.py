@@ -96,7 +96,8 @@ class Ledger:
             self._values[name] = value
             self._known.setdefault(name, True)
             if key not in defaults:
-                self._fates[name] = ("ignored", "", f"unknown here{suggestion(str(key), list(defaults))}")
+                reason = self._reasons.get(str(key)) or f"unknown here{suggestion(str(key), list(defaults))}"
+                self._fates[name] = ("ignored", "", reason)
         return merged
 
     def mapped(self, field: str, here: str) -> None:
