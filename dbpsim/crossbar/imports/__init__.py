@@ -1,4 +1,4 @@
-"""Hardware from other simulators' files, with a report field by field: aihwkit's presets and rpu-configs, CrossSim's parameters."""
+"""Hardware from other simulators' files, with a report field by field: aihwkit's configurations, CrossSim's parameters."""
 
 from dbpsim.crossbar.imports.aihwkit import import_aihwkit
 from dbpsim.crossbar.imports.aihwkit_tables import aihwkit_presets
