@@ -37,7 +37,7 @@ from dbpsim.credit.field import energy  # noqa: E402
 from dbpsim.credit.relax import NotSettledError, relax  # noqa: E402
 from dbpsim.crossbar.hardware import Hardware, load_hardware  # noqa: E402
 from dbpsim.crossbar.hardware_file import write_hardware  # noqa: E402
-from dbpsim.crossbar.imports import import_aihwkit  # noqa: E402
+from dbpsim.crossbar.imports import import_aihwkit, import_crosssim  # noqa: E402
 from dbpsim.devices.library import list_devices  # noqa: E402
 from dbpsim.network import activations, attention, layers, losses, models, normalisation, pooling  # noqa: E402
 from dbpsim.network.graph import Network, Stage  # noqa: E402
@@ -53,6 +53,6 @@ __version__ = "0.1.0"
 __all__ = [
     "Augmentation", "Chip", "Hardware", "IntegrationError", "Network", "NotSettledError", "Stage", "TrainingConfig",
     "activations", "attention", "backprop", "check", "cost", "datasets", "energy", "evaluate", "fidelity",
-    "import_aihwkit", "layers", "list_devices", "load_hardware", "losses", "models", "netlist", "normalisation",
-    "pooling", "read_netlist", "relax", "report", "settle", "to_brian", "train", "write_hardware",
+    "import_aihwkit", "import_crosssim", "layers", "list_devices", "load_hardware", "losses", "models", "netlist",
+    "normalisation", "pooling", "read_netlist", "relax", "report", "settle", "to_brian", "train", "write_hardware",
 ]  # fmt: skip

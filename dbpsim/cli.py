@@ -17,7 +17,15 @@ from typing import NoReturn
 
 from dbpsim.circuit.dense import ACTIVATIONS
 from dbpsim.circuit.netlist import DIALECTS
-from dbpsim.commands import check_command, devices_command, netlist_command, report_command, train_command, verify_command
+from dbpsim.commands import (
+    check_command,
+    devices_command,
+    import_command,
+    netlist_command,
+    report_command,
+    train_command,
+    verify_command,
+)
 from dbpsim.credit.relax import NotSettledError
 from dbpsim.devices.schema import suggestion
 from dbpsim.network import models
@@ -87,6 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     devices.add_argument("action", nargs="?", choices=("list", "show", "schema"), default="list")
     devices.add_argument("name", nargs="?", help="show: a name of the list, or the path of a TOML file")
     devices.add_argument("--out", help="show: folder for a figure of pulses, errors and a month's drift")
+    other = add("import", import_command, "another simulator's configuration as hardware, with a report field by field")
+    other.add_argument("peer", choices=("aihwkit", "crosssim"))
+    other.add_argument("source", help="aihwkit: the name of a preset, or a .json file; crosssim: a .json file")
+    other.add_argument("--out", help="hardware file to write, for --hardware of other commands")
     return parser
 
 

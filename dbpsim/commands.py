@@ -25,6 +25,8 @@ from dbpsim.cost.estimate import cost
 from dbpsim.credit.backprop import backprop
 from dbpsim.credit.fidelity import Fidelity, fidelity
 from dbpsim.credit.relax import Relaxation, relax
+from dbpsim.crossbar.hardware_file import write_hardware
+from dbpsim.crossbar.imports import import_aihwkit, import_crosssim
 from dbpsim.devices.library import list_devices, load_device
 from dbpsim.devices.schema import Device
 from dbpsim.files import finite
@@ -237,6 +239,17 @@ def _show_device(args: argparse.Namespace) -> int:
         _print_json(device_sheet.document(device) | ({} if figure is None else {"figure": figure}))
     else:
         print(device_sheet.sheet(device) + ("" if figure is None else f"\n\nfigure: {figure}"))
+    return 0
+
+
+def import_command(args: argparse.Namespace) -> int:
+    """Write another simulator's configuration as a hardware file; say what became of every field."""
+    if args.out is not None and not args.out.endswith(".toml"):
+        raise ValueError(f"--out: found {args.out!r}; accepted: the path of a .toml file.")
+    hardware, found = {"aihwkit": import_aihwkit, "crosssim": import_crosssim}[args.peer](args.source)
+    if args.out is not None:
+        write_hardware(hardware, args.out, f"{_command(args)}\n\n{found}")
+    _print_json({"out": args.out, **found.to_dict()}) if args.json else print(found)
     return 0
 
 

@@ -34,6 +34,7 @@ class Parameters:
         self.ledger = Ledger(source, data()["reasons"], data()["idle"])
         self.sections: dict[str, dict[str, Any]] = {}
         self.read: set[str] = set()
+        self._tables = {".".join(parts[:n]) for parts in (name.split(".") for name in data()["defaults"]) for n in (1, 2, 3, 4)}
         self._flatten(config, "")
 
     def _flatten(self, table: dict[str, Any], prefix: str) -> None:
@@ -42,6 +43,9 @@ class Parameters:
             if isinstance(value, dict):
                 self.sections.setdefault(name, {})
                 self._flatten(value, name)
+            elif name in self._tables:
+                if value is not None:
+                    raise self.ledger.error(name, value, "a table of fields")
             else:
                 self.sections.setdefault(prefix, {})[key] = value
 
@@ -58,10 +62,10 @@ class Parameters:
         """Return the number of an enumeration's member, given by number (as in CrossSim's files) or name."""
         value = values[key]
         number = known.get(value.rpartition(".")[2].replace("_", "").lower()) if isinstance(value, str) else value
-        if isinstance(number, bool | list) or number not in known.values():
+        if isinstance(number, bool) or not isinstance(number, int) or number not in known.values():
             accepted = ", ".join(f"{n} ({word.upper()})" for word, n in known.items())
             raise self.ledger.error(f"{name}.{key}", value, accepted)
-        return int(number)
+        return number
 
 
 class Cell:
