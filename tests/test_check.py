@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -104,6 +106,21 @@ def test_training_after_the_check_is_that_without_it(batch, changes, monkeypatch
     states = [chip.state() for chip in chips]
     assert all(np.array_equal(states[0][key], states[1][key]) for key in states[0])
     assert all(np.array_equal(chips[0].parameters[key], chips[1].parameters[key]) for key in chips[0].parameters)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not say what a process holds")
+def test_a_run_holds_as_much_memory_as_it_said_before_it_started():
+    lines = [
+        "import sys, dbpsim as dbp",
+        "sets = dbp.datasets.load('digits', limit=192, image_shape=(32, 32, 3))",
+        "chip = dbp.Chip.program(dbp.models.vgg9(width=16), 'ecram')",
+        "said = dbp.check(chip, *sets[0].batch(64)).memory_bytes",
+        "dbp.train(chip, *sets, batch=64, rate=0.001)",
+        "print(said, sys.modules['dbpsim.check']._peak())",  # `dbp.check` is the function
+    ]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    said, held = map(int, done.stdout.split())
+    assert said <= held < 1.05 * said
 
 
 def test_train_says_and_logs_what_is_wrong(capsys, tmp_path):

@@ -285,7 +285,7 @@ def _finish_epoch(
     network: Network, test_set: Dataset, config: TrainingConfig, epoch: int, state: _State, journal: Journal, shown: Progress
 ) -> None:
     with averaged(network, state.averages):
-        test = evaluate(network, test_set, flips=config.flips)
+        test = evaluate(network, test_set, batch=config.batch, flips=config.flips)  # no more memory than a step takes
     sums = state.sums
     entry = {
         "epoch": epoch + 1,
