@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ PEERS = {
     "vgg9_vs_pytorch": (ROOT / ".venv-peers", ["torch==2.13.0", "numpy<2.4"]),
     "tile_vs_aihwkit": (ROOT / ".venv-peers-aihwkit", ["torch==2.10.0", "torchvision==0.25.0", "aihwkit==1.1.0"]),
 }
+# programs that a benchmark compares with and pip does not have
+PROGRAMS = {"settle_vs_ngspice": "ngspice"}
 EXTRAS = {"demo": (), "test": ("test", "brian"), "lint": ("lint",), "bench": (), "docs": ("docs",)}
 
 
@@ -118,25 +121,50 @@ def set_up(extras: tuple[str, ...]) -> Path:
     return interpreter(VENV)
 
 
+def peer_of(name: str) -> list[str]:
+    """Return the options that name a benchmark's peer, installed if need be.
+
+    Raises
+    ------
+    SetUpError
+        If the peer is not there and cannot be installed.
+    """
+    program = PROGRAMS.get(name)
+    if program is not None and shutil.which(program) is None:
+        raise SetUpError(f"tasks.py: there is no {program}. On Debian or Ubuntu: apt install {program}")
+    if name not in PEERS:
+        return []
+    environment, wanted = PEERS[name]
+    install(environment, wanted)
+    return ["--peer-python", str(interpreter(environment))]
+
+
 def bench(python: Path, arguments: list[str]) -> int:
-    """Run the named benchmarks, or all; with ``--peers`` install what they compare with."""
+    """Run the named benchmarks, or all; with ``--peers`` beside what they compare with, but for what cannot be installed."""
     options = argparse.ArgumentParser(prog="tasks.py bench")
     options.add_argument("names", nargs="*", help="files in benchmarks/, without .py (default: all)")
     options.add_argument("--peers", action="store_true", help="install the peers into environments of their own and compare")
+    options.add_argument("--save", action="store_true", help="write the figures into results/, and docs/benchmarks.md from them")
     chosen = options.parse_args(arguments)
     known = {path.stem: path for path in sorted((ROOT / "benchmarks").glob("*.py"))}
     for name in chosen.names:
         if name not in known:
             raise SetUpError(f"tasks.py bench: found {name!r}; accepted: {', '.join(known)}")
-    worst = 0
-    for name in chosen.names or known:
-        extra = []
-        if chosen.peers and name in PEERS:
-            environment, wanted = PEERS[name]
-            install(environment, wanted)
-            extra = ["--peer-python", str(interpreter(environment))]
+    worst, skipped, names = 0, [], chosen.names or list(known)
+    for name in names:
+        try:
+            extra = peer_of(name) if chosen.peers else []
+        except SetUpError as error:
+            skipped.append(f"skipped {name}: {error}")
+            continue
+        if chosen.save and '"--out"' in known[name].read_text(encoding="utf-8"):
+            extra += ["--out", str(ROOT / "results" / f"{name}.json")]
         worst = max(worst, run([str(python), str(known[name]), *extra]))
-    return worst
+    if chosen.save:
+        worst = max(worst, run([str(python), str(ROOT / "docs" / "benchmarks.py")]))
+    for line in skipped:
+        print(line, file=sys.stderr)
+    return 1 if len(skipped) == len(names) else worst
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -155,6 +183,7 @@ def main(arguments: list[str] | None = None) -> int:
             status = run([str(python), "-m", "ruff", "check", "."])
             return run([str(python), "-m", "mypy", "dbpsim", "tasks.py"]) or status
         if chosen.verb == "docs":
+            run([str(python), "docs/benchmarks.py"])
             return run([str(python), "-m", "sphinx", "-q", "-b", "html", "docs", "docs/_build/html", *chosen.rest])
         return bench(python, chosen.rest)
     except SetUpError as error:

@@ -11,6 +11,7 @@ field (all stages at once).  Contenders take turns; minima are compared.
 import argparse
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 from scipy.integrate import solve_ivp
@@ -56,7 +57,9 @@ def main() -> None:
     """Print one JSON document."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=7)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--out", type=Path, help="write the document here as well")
+    options = parser.parse_args()
+    repeats = options.repeats
     random = np.random.default_rng(1)
     x, y = random.standard_normal((64, 784)).astype(np.float32), random.integers(0, 10, 64)
     ways = [("collocation", None), ("collocation", 1e-3), ("dormand_prince", None), ("exponential_euler", None)]
@@ -86,7 +89,10 @@ def main() -> None:
             row["seconds"] = min(row["seconds"])
             row["ratio_to_backprop"] = row["seconds"] / one
         found[title] = rows
-    print(json.dumps({"tolerance": TOLERANCE, "bar": 20, "networks": found}, indent=2))
+    text = json.dumps({"tolerance": TOLERANCE, "bar": 20, "networks": found}, indent=2)
+    print(text)
+    if options.out:
+        options.out.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

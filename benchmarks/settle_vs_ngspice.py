@@ -10,6 +10,7 @@ deck of one neuron is given beside it and a second ratio has it subtracted.  Con
 import argparse
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -23,7 +24,9 @@ def main() -> None:
     """Print one JSON document."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=10)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--out", type=Path, help="write the document here as well")
+    options = parser.parse_args()
+    repeats = options.repeats
     x = np.random.default_rng(0).standard_normal(16)
     circuit = dense_circuit(dbp.models.mlp(16, 32, 32, 10, activation="tanh", dtype="float64", seed=1), x, np.array(3))
     tiny = dense_circuit(dbp.models.mlp(1, 1, dtype="float64"), np.ones(1), np.array(0))
@@ -43,12 +46,15 @@ def main() -> None:
             work()
             taken[name].append(time.perf_counter() - start)
     best = {name: min(each) for name, each in taken.items()}
-    print(json.dumps({
+    document = json.dumps({
         "states": len(nodes(circuit)), "steps": steps, "ngspice_points": len(times),
         "deviation_V": {"ngspice": theirs_off, "dbpsim": ours_off},
         "seconds": best, "ratio": best["ngspice"] / best["dbpsim"],
         "ratio_without_start": (best["ngspice"] - best["ngspice, one neuron"]) / best["dbpsim"],
-    }, indent=2))  # fmt: skip
+    }, indent=2)  # fmt: skip
+    print(document)
+    if options.out:
+        options.out.write_text(document + "\n", encoding="utf-8")
 
 
 def _deviation(circuit: DenseCircuit, steps: int) -> float:

@@ -110,3 +110,49 @@ def test_a_failed_installation_is_tried_again_even_when_the_sources_go_back(monk
     assert "pip says why" in capsys.readouterr().err
     with pytest.raises(tasks.SetUpError):
         tasks.install(environment, ["-e", "."], b"good")
+
+
+class _Bench:
+    """A project with two benchmarks, one of which has a peer, and what was run in it."""
+
+    def __init__(self, root, monkeypatch):
+        for name, text in (("alone", ""), ("beside", 'parser.add_argument("--out")')):
+            path = root / "benchmarks" / f"{name}.py"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        self.commands, self.missing = [], False
+        monkeypatch.setattr(tasks, "ROOT", root)
+        monkeypatch.setattr(tasks, "PEERS", {"beside": (root / ".venv-peers", ["a-peer==1"])})
+        monkeypatch.setattr(tasks, "PROGRAMS", {})
+        monkeypatch.setattr(tasks, "install", self._install)
+        monkeypatch.setattr(tasks, "run", lambda command, **_: self.commands.append(command[1:]) or 0)
+
+    def _install(self, environment, wanted, sources=b""):
+        if self.missing:
+            raise tasks.SetUpError(f"tasks.py: pip install {' '.join(wanted)} failed")
+
+
+def test_benchmarks_get_their_peers_python_and_a_place_for_their_figures(monkeypatch, tmp_path):
+    project = _Bench(tmp_path, monkeypatch)
+    assert tasks.bench(tmp_path / "python", ["--peers", "--save"]) == 0
+    files = [str(tmp_path / "benchmarks" / f"{name}.py") for name in ("alone", "beside")]
+    peer = ["--peer-python", str(tmp_path / ".venv-peers" / "bin" / "python")]
+    saved = ["--out", str(tmp_path / "results" / "beside.json")]
+    assert project.commands == [[files[0]], [files[1], *peer, *saved], [str(tmp_path / "docs" / "benchmarks.py")]]
+
+
+def test_a_peer_that_cannot_be_installed_is_skipped_with_a_word(monkeypatch, tmp_path, capsys):
+    project = _Bench(tmp_path, monkeypatch)
+    project.missing = True
+    assert tasks.bench(tmp_path / "python", ["--peers"]) == 0
+    assert project.commands == [[str(tmp_path / "benchmarks" / "alone.py")]]
+    assert capsys.readouterr().err == "skipped beside: tasks.py: pip install a-peer==1 failed\n"
+    assert tasks.bench(tmp_path / "python", ["--peers", "beside"]) == 1  # nothing of what was asked for was run
+
+
+def test_a_program_that_is_not_there_is_skipped_with_the_package_that_brings_it(monkeypatch, tmp_path, capsys):
+    project = _Bench(tmp_path, monkeypatch)
+    monkeypatch.setattr(tasks, "PROGRAMS", {"alone": "a-program-nobody-has"})
+    assert tasks.bench(tmp_path / "python", ["--peers"]) == 0
+    assert len(project.commands) == 1
+    assert "skipped alone: tasks.py: there is no a-program-nobody-has" in capsys.readouterr().err
