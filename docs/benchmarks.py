@@ -173,7 +173,8 @@ def page(results: Path) -> str:
         "# Benchmarks", "",
         "Written by `docs/benchmarks.py` from the files in `results/`: not edited by hand.", "",
         "Each table is of one run in which the contenders took turns, on 2 cores (AMD EPYC, Zen 4) without a GPU.",
-        "Times and ratios are by minimum, by median in brackets where it differs; a bar is an aim of ours for the ratio by minimum.", "",
+        "Times and ratios are by minimum, by median in brackets where it differs; a bar is an aim of ours for the",
+        "ratio by minimum.", "",
         f"Of the bars {held} are held, {missed} missed and {open_aims} not measured.",
     ]  # fmt: skip
     return "\n".join([*head, *bodies]) + "\n"
