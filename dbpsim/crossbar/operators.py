@@ -180,7 +180,7 @@ class _CrossbarOperator:
 
     def _power(self, squares: np.ndarray, coupled_W: float, transposed: bool) -> float:
         # With wires what driven lines take depends on the other inputs of the same vector: the sum of squares does not do.
-        return coupled_W if self.hardware.wired else self.tiles.power(squares, transposed)
+        return coupled_W if self.tiles.coupled else self.tiles.power(squares, transposed)
 
 
 class CrossbarDense(_CrossbarOperator):

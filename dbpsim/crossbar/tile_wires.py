@@ -19,14 +19,14 @@ both are of the order of the loss squared for inputs of random sign.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.mapping import blocks, reference_S
-from dbpsim.crossbar.uncoupled_lines import first_order_admittance, first_order_conductance
+from dbpsim.crossbar.uncoupled_lines import UncoupledLines
 from dbpsim.crossbar.wires import Wires, effective_conductance, end_currents
 
 _PROBE = 32  # driven lines that are timed
@@ -41,8 +41,9 @@ class Ends:
     ----------
     plus, minus : arrays, shape (rows, columns)
         Conductances (S) between the ends; `minus` of an offset column has shape (rows, 1).
-    admittance : array, shape (driven, driven)
-        Currents (A) into the driven lines for 1 V on one of them: rows, or columns (pairs) when transposed.
+    admittance : array, shape (driven, driven), or (driven,)
+        Currents (A) into the driven lines for 1 V on one of them: rows, or columns (pairs) when transposed; to first order
+        only into that one.
     """
 
     plus: np.ndarray
@@ -67,32 +68,41 @@ def between_ends(
     paired = minus.shape[1] == columns
     cells = np.stack([plus, minus], axis=2).reshape(len(plus), -1) if paired else np.concatenate([plus, minus], axis=1)
     cells = np.maximum(cells, 0, dtype=np.float64)  # frozen read noise may push what reads see of a small one below zero
-    found, seen, reciprocal = {}, None, wires.r_driver_ohm == wires.r_sense_ohm
-    for transposed in directions:
-        if method == "first_order":
-            seen = first_order_conductance(cells, wires, transposed)
-            admittance = _into_bit_lines(cells, wires, paired, method) if transposed else first_order_admittance(cells, wires)
-        elif not transposed:
-            seen, admittance = end_currents(cells, np.eye(len(cells)), wires)
-        else:
-            seen = seen if reciprocal and seen is not None else effective_conductance(cells, wires, transposed=True)
-            admittance = _into_bit_lines(cells, wires, paired, method)
+    found, solve = {}, _first_order if method == "first_order" else _exact
+    for transposed, (seen, admittance) in solve(cells, wires, tuple(directions), *_driven(cells.shape[1], paired)):
         sides = (seen[:, 0::2], seen[:, 1::2]) if paired else (seen[:, :columns], seen[:, columns:])
         found[transposed] = Ends(*sides, admittance)
     return found
 
 
-def _into_bit_lines(cells: np.ndarray, wires: Wires, paired: bool, method: str) -> np.ndarray:
-    # The array turned over, its bit lines coming in from the left: +1 V and -1 V on a pair, or 1 V and -1 V on the reference.
-    lines = cells.shape[1]
-    drives = np.zeros((lines // 2 if paired else lines - 1, lines))
-    each = np.arange(len(drives))
-    drives[each, 2 * each if paired else each] = 1
-    drives[each, 2 * each + 1 if paired else lines - 1] = -1
-    turned = Wires(wires.r_segment_column_ohm, wires.r_segment_row_ohm, wires.r_driver_ohm, wires.r_sense_ohm)
-    array, drives = cells[::-1, ::-1].T, drives[:, ::-1]
-    taken = drives @ first_order_admittance(array, turned) if method == "first_order" else end_currents(array, drives, turned)[1]
-    return taken @ drives.T
+def _driven(lines: int, paired: bool) -> tuple[np.ndarray, np.ndarray]:
+    # The bit lines that inputs of transposed reads put +V and -V on: those of a pair, or one and the reference.
+    if paired:
+        return np.arange(0, lines, 2), np.arange(1, lines, 2)
+    return np.arange(lines - 1), np.full(lines - 1, lines - 1)
+
+
+Solved = Iterator[tuple[bool, tuple[np.ndarray, np.ndarray]]]
+
+
+def _exact(cells: np.ndarray, wires: Wires, directions: tuple[bool, ...], up: np.ndarray, down: np.ndarray) -> Solved:
+    seen, reciprocal = None, wires.r_driver_ohm == wires.r_sense_ohm
+    if False in directions:
+        seen, admittance = end_currents(cells, np.eye(len(cells)), wires)
+        yield False, (seen, admittance)
+    if True in directions:  # the array turned over: its bit lines come in from the left
+        drives = np.zeros((len(up), cells.shape[1]))
+        drives[np.arange(len(up)), up], drives[np.arange(len(up)), down] = 1, -1
+        turned = Wires(wires.r_segment_column_ohm, wires.r_segment_row_ohm, wires.r_driver_ohm, wires.r_sense_ohm)
+        taken = end_currents(cells[::-1, ::-1].T, drives[:, ::-1], turned)[1][:, ::-1]
+        known = seen if reciprocal and seen is not None else effective_conductance(cells, wires, transposed=True)
+        yield True, (known, taken[:, up] - taken[:, down])
+
+
+def _first_order(cells: np.ndarray, wires: Wires, directions: tuple[bool, ...], up: np.ndarray, down: np.ndarray) -> Solved:
+    lines = UncoupledLines(cells, wires)
+    for transposed in directions:
+        yield transposed, (lines.conductance(transposed), lines.into_bits(up, down) if transposed else lines.into_words())
 
 
 def noise_share(seen: np.ndarray, held: np.ndarray) -> np.ndarray:

@@ -179,8 +179,13 @@ class TiledMatrix:
         flat, result = mean.reshape(samples, -1), out.reshape(samples, -1)
         return read_out(flat, spread, key, first, limit, self.hardware.adc.levels, result, accumulate=accumulate)
 
+    @property
+    def coupled(self) -> bool:
+        """Whether what a driven line takes depends on the others: wires, exactly."""
+        return self.hardware.wired and self._admittance[0][0].ndim == 2
+
     def power_of(self, v: np.ndarray, shares: np.ndarray, transposed: bool) -> float:
-        """Return the power (W) of the sources of vectors `v`, V^T Y V, where wires couple lines; 0 without wires.
+        """Return the power (W) of the sources of vectors `v`, V^T Y V, where wires couple lines; 0 elsewhere.
 
         Parameters
         ----------
@@ -188,7 +193,7 @@ class TiledMatrix:
         shares : array, shape (samples,)
             1 / full scale^2 of the samples, which are equally many vectors one after another.
         """
-        if not self.hardware.wired:
+        if not self.coupled:
             return 0.0
         gain, total = self.input_gain(transposed), np.zeros(len(v))
         volts = v if gain is None else v * gain
@@ -200,7 +205,7 @@ class TiledMatrix:
     def power(self, squares: np.ndarray, transposed: bool) -> float:
         """Return sum V^2 G (W) for `squares`, the sum over vectors of each line's (input / full scale)^2.
 
-        With wires it is the mean over inputs of random sign, sum V^2 Y_ii.
+        With wires it is the mean over inputs of random sign, sum V^2 Y_ii; all there is of it to first order.
         """
         lines = self._line_conductance[transposed]
         return float(squares @ lines) * self.hardware.read.v_read_V**2
@@ -281,7 +286,8 @@ class TiledMatrix:
     def _weigh_lines(self) -> None:
         if self.hardware.wired:
             self._admittance = self._of_lines(False), self._of_lines(True)
-            self._line_conductance = tuple(np.concatenate([y.diagonal() for y in each]) for each in self._admittance)
+            own = [[y.diagonal() if y.ndim == 2 else y for y in each] for each in self._admittance]
+            self._line_conductance = np.concatenate(own[0]), np.concatenate(own[1])
             return
         lines = [[cells.line_conductance() for cells in bank.slices] for bank in self.banks]
         self._line_conductance = sum(c[0] for c in lines[0]), sum(c[1] for c in lines[-1])

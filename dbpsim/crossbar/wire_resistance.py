@@ -33,7 +33,8 @@ class WireResistance(Section):
         Of what drives a line, and of what senses one, in either direction.
     method : {"exact", "first_order"}
         Once after the cells of a tile have changed, "exact": nodal analysis; "first_order": closed forms that take
-        milliseconds a tile, for training on large arrays (`dbpsim.crossbar.uncoupled_lines` states their error).
+        milliseconds a tile, for training on large arrays (`dbpsim.crossbar.uncoupled_lines` states their error; read power
+        is then that of inputs of random sign).
     """
 
     segment_row_ohm: Positive
