@@ -72,8 +72,7 @@ class UncoupledLines:
         return away / (1 + word_end * away) - (entering**2 / (self._bit_away + below)).sum(axis=1)
 
     def into_bits(self, up: np.ndarray, down: np.ndarray) -> np.ndarray:
-        """Return the power (W) of +1 V and -1 V on two bit lines alone, in transposed reads: `up` and, further right, `down`.
-        """
+        """Return the power (W) of +1 V and -1 V on two bit lines alone, in transposed reads: `up` and, further right, `down`."""
         word_end, bit_end = self._ends(True)
         left = toward_end(np.ascontiguousarray(self.g.T), self.wires.r_segment_row_ohm, word_end).T
         away, entering = self._bit_away[-1], self._beta(True) * self.g
