@@ -1,175 +1,161 @@
 """Node voltages of a resistive crossbar with wire resistance, exact to rounding, for a batch of inputs.
 
-Word line i is a chain of nodes u[i, j], bit line j a chain of nodes b[i, j], a cell G[i, j] between the two:
+Word line i is a chain of nodes u[i, j], bit line j a chain of nodes b[i, j], a cell G[i, j] between the two, beside it (where
+asked for) a source of the current S[i, j] into the word line and out of the bit line:
 
-    A u - G b = g_in V (at column 0),    B b - G u = 0,    g_in = 1 / (driver + segment),  g_out = 1 / (sense + segment)
+    A u = G b + g_in V (at column 0) + S,    B b = G u - S,    g_in = 1 / (driver + segment),  g_out = 1 / (sense + segment)
 
-A (along rows) and B (along columns) are tridiagonal.  Eliminating u leaves (B - G A^-1 G) b = G A^-1 g_in V, symmetric and
-positive definite, solved by conjugate gradients preconditioned with B.  Eight inputs go side by side in the last axis.
-Ordinary nodal analysis; elimination and preconditioner are ours.
+A (along rows) and B (along columns) are tridiagonal.  Eliminating u leaves b = T b + c with T = B^-1 G A^-1 G, whose
+eigenvalues lie in [0, rho], rho < 1: Chebyshev's iteration takes as many steps as rho says and asks for no inner products.
+
+A step is one sweep over the array.  The sweep that substitutes back up the bit lines solves each word line as it comes by
+and eliminates the bit lines for the next step, which then comes down: pivots from either end (`wd`, `wu`).
+Pivots are found as conductances to ground in series and parallel: sums of positive numbers, so nothing cancels where
+segments are a billion times better conductors than cells.
+
+rho is the lesser of two bounds.  Collatz and Wielandt: T has no negative entry, so max (T x) / x for any x > 0; and
+
+    rho <= 1 / ((1 + a / g_max) (1 + b / g_max)),   1 / a = trace(A_wires^-1) = sum over nodes of the path's resistance
+
+Ordinary nodal analysis (Kirchhoff); Chebyshev's iteration: Golub and Van Loan, Matrix Computations, 4th ed., 11.2.8; the
+elimination, the alternating sweeps and the second bound are ours.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from numba import prange
+import math
 
+import numpy as np
+from numba import get_num_threads, prange
+
+from dbpsim.kernels.nodal_lanes import LANES, solve_chain, sum_of_three, sum_of_two
 from dbpsim.kernels.policy import kernel, parallel_kernel
 
-LANES = 8
+_POWER_STEPS = 4  # of T on ones: the bound is then within a few per cent for arrays whose wires matter little
 
 
 @kernel
-def _pivots(g, along, first, last):
-    # Inverse pivots of the chains along the second axis of g; ends tied by `first` and `last`.
+def _row_pivots(g, along, first):
+    m, n = g.shape
     w = np.empty_like(g)
-    rows, n = g.shape
-    for i in range(rows):
-        before = 0.0
+    for i in range(m):
+        leak = g[i, 0] + first
         for j in range(n):
-            d = g[i, j] + (first if j == 0 else along) + (last if j == n - 1 else along)
-            before = 1.0 / (d - along * along * before)
-            w[i, j] = before
+            if j > 0:
+                leak = g[i, j] + along * leak / (along + leak)
+            w[i, j] = 1.0 / (leak + (along if j < n - 1 else 0.0))
     return w
 
 
 @kernel
-def _solve_rows(w, along, x):
-    # x <- A^-1 x
-    rows, n = w.shape
-    for i in range(rows):
-        for k in range(LANES):
-            x[i, 0, k] *= w[i, 0]
-        for j in range(1, n):
-            for k in range(LANES):
-                x[i, j, k] = (x[i, j, k] + along * x[i, j - 1, k]) * w[i, j]
-        for j in range(n - 2, -1, -1):
-            for k in range(LANES):
-                x[i, j, k] += along * w[i, j] * x[i, j + 1, k]
+def _column_pivots(g, along, last, up):
+    m, n = g.shape
+    w = np.empty_like(g)
+    leak = np.empty(n)
+    for s in range(m):
+        i = m - 1 - s if up else s
+        for j in range(n):
+            before = 0.0 if s == 0 else along * leak[j] / (along + leak[j])
+            leak[j] = g[i, j] + before + (last if i == m - 1 else 0.0)
+            w[i, j] = 1.0 / (leak[j] + (along if s < m - 1 else 0.0))
+    return w
 
 
 @kernel
-def _solve_columns(w, along, x):
-    # x <- B^-1 x; w has the shape of the array
-    m, columns = w.shape
+def _times_t(g, wa, wd, row, column, x, y):
+    # y <- T x, for one vector
+    m, n = g.shape
     for i in range(m):
-        for j in range(columns):
-            for k in range(LANES):
-                above = along * x[i - 1, j, k] if i > 0 else 0.0
-                x[i, j, k] = (x[i, j, k] + above) * w[i, j]
+        before = 0.0
+        for j in range(n):
+            before = (g[i, j] * x[i, j] + row * before) * wa[i, j]
+            y[i, j] = before
+        after = 0.0
+        for j in range(n - 1, -1, -1):
+            after = y[i, j] + row * wa[i, j] * after
+            y[i, j] = g[i, j] * after
+        for j in range(n):
+            above = column * y[i - 1, j] if i > 0 else 0.0
+            y[i, j] = (y[i, j] + above) * wd[i, j]
     for i in range(m - 2, -1, -1):
-        for j in range(columns):
-            for k in range(LANES):
-                x[i, j, k] += along * w[i, j] * x[i + 1, j, k]
-
-
-@kernel
-def _times(g, x, out):
-    for i in range(g.shape[0]):
-        for j in range(g.shape[1]):
-            for k in range(LANES):
-                out[i, j, k] = g[i, j] * x[i, j, k]
-
-
-@kernel
-def _dot(a, b):
-    total = np.zeros(LANES)
-    for i in range(a.shape[0]):
-        for j in range(a.shape[1]):
-            for k in range(LANES):
-                total[k] += a[i, j, k] * b[i, j, k]
-    return total
-
-
-@kernel
-def _schur(g, wa, row, column, g_out, p, u, q):
-    # q <- (B - G A^-1 G) p, with u for scratch
-    m, n = g.shape
-    _times(g, p, u)
-    _solve_rows(wa, row, u)
-    for i in range(m):
         for j in range(n):
-            below = g_out if i == m - 1 else column
-            d = g[i, j] + below + (column if i > 0 else 0.0)
-            for k in range(LANES):
-                value = d * p[i, j, k] - g[i, j] * u[i, j, k]
-                if i > 0:
-                    value -= column * p[i - 1, j, k]
-                if i < m - 1:
-                    value -= column * p[i + 1, j, k]
-                q[i, j, k] = value
+            y[i, j] += column * wd[i, j] * y[i + 1, j]
 
 
 @kernel
-def _solve_lanes(g, wa, wb, row, column, g_in, g_out, v, tolerance, limit, u, b):
-    # v (rows, LANES); fills u and b; returns the iterations, -1 if `limit` did not do.
+def _largest_eigenvalue(g, wa, wd, row, column, g_in, g_out):
+    # an upper bound of rho(T)
     m, n = g.shape
-    u[:] = 0.0
-    for i in range(m):
-        for k in range(LANES):
-            u[i, 0, k] = g_in * v[i, k]
-    _solve_rows(wa, row, u)
-    r, q = np.empty_like(u), np.empty_like(u)
-    _times(g, u, r)
-    b[:] = 0.0
-    z = r.copy()
-    _solve_columns(wb, column, z)
-    p = z.copy()
-    rz = _dot(r, z)
-    goal = rz * tolerance * tolerance
-    count = -1
-    for step in range(limit):
-        if np.all(rz <= goal):
-            count = step
+    a = 1.0 / (n / g_in + n * (n - 1) / 2 / row)
+    b = 1.0 / (m / g_out + m * (m - 1) / 2 / column)
+    most = g.max()
+    bound = most * most / ((most + a) * (most + b))
+    x, y = np.ones_like(g), np.empty_like(g)
+    for _ in range(_POWER_STEPS):
+        _times_t(g, wa, wd, row, column, x, y)
+        top, scale = 0.0, y.max()
+        for i in range(m):
+            for j in range(n):
+                if y[i, j] > top * x[i, j]:
+                    top = y[i, j] / x[i, j]
+        bound = min(bound, top)
+        if scale == 0.0:
             break
-        _schur(g, wa, row, column, g_out, p, u, q)
-        pq = _dot(p, q)
-        alpha = np.zeros(LANES)
-        for k in range(LANES):
-            if rz[k] > goal[k]:
-                alpha[k] = rz[k] / pq[k]
         for i in range(m):
             for j in range(n):
-                for k in range(LANES):
-                    b[i, j, k] += alpha[k] * p[i, j, k]
-                    r[i, j, k] -= alpha[k] * q[i, j, k]
-                    z[i, j, k] = r[i, j, k]
-        _solve_columns(wb, column, z)
-        new = _dot(r, z)
-        for i in range(m):
-            for j in range(n):
-                for k in range(LANES):
-                    beta = new[k] / rz[k] if rz[k] > goal[k] else 0.0
-                    p[i, j, k] = z[i, j, k] + beta * p[i, j, k]
-        rz = new
-    _times(g, b, u)
-    for i in range(m):
-        for k in range(LANES):
-            u[i, 0, k] += g_in * v[i, k]
-    _solve_rows(wa, row, u)
-    return count
+                x[i, j] = max(y[i, j] / scale, 1e-100)
+    return bound
 
 
-@parallel_kernel
-def solve_nodes(g, row, column, g_in, g_out, v, tolerance, limit, keep):
-    """Return (iterations, currents, u, b): per block of LANES inputs; u, b hold one block where `keep` is False.
+@kernel
+def _steps(rho, tolerance):
+    sigma = rho / (2 - rho)
+    rate = sigma / (1 + math.sqrt(1 - sigma * sigma))
+    return max(1, int(math.ceil(math.log(tolerance / 2) / math.log(rate)))) if rate > 0 else 1
 
-    g (m, n) S; row, column: segment conductances; v (blocks, m, LANES) V; currents (blocks, n, LANES) A.
-    """
+
+@kernel
+def _solve_lanes(g, wa, wd, wu, row, column, g_in, v, source, rho, steps, x, old, f, t, y, u):
+    """One block: v (m, LANES); source (m n LANES,) or empty; x, old, f, t, y for scratch.  Return b; fill u (empty: its row sums)."""
     m, n = g.shape
-    blocks = v.shape[0]
-    wa = _pivots(g, row, g_in, 0.0)
-    wb = np.ascontiguousarray(_pivots(np.ascontiguousarray(g.T), column, 0.0, g_out).T)
-    held = blocks if keep else 0
-    us, bs = np.empty((held, m, n, LANES)), np.empty((held, m, n, LANES))
-    currents, counts = np.empty((blocks, n, LANES)), np.empty(blocks, np.int64)
-    for t in prange(blocks):
-        u, b = np.empty((m, n, LANES)), np.empty((m, n, LANES))
-        counts[t] = _solve_lanes(g, wa, wb, row, column, g_in, g_out, v[t], tolerance, limit, u, b)
-        for j in range(n):
+    chains = wa.ravel()
+    gamma, sigma, omega = 2 / (2 - rho), rho / (2 - rho), 1.0
+    for step in range(steps + 1):
+        up = step % 2 == 1
+        wp, wn = (wd, wu) if up else (wu, wd)
+        if step == 2:
+            omega = 1 / (1 - sigma * sigma / 2)
+        elif step > 2:
+            omega = 1 / (1 - sigma * sigma * omega / 4)
+        for s in range(m):
+            i = m - 1 - s if up else s
+            row_at = i * n * LANES
+            if step == 0:
+                t[:] = 0.0
+                x[row_at : row_at + n * LANES] = 0.0
+                old[row_at : row_at + n * LANES] = 0.0
+            else:
+                before = 0.0 if s == 0 else column
+                for j in range(n):
+                    at, here = row_at + j * LANES, j * LANES
+                    sum_of_two(y, here, 1.0, f, at, before * wp[i, j], y, here)
+                    sum_of_three(old, at, omega * gamma, y, here, omega * (1 - gamma), x, at, 1 - omega, old, at)
+                    sum_of_two(t, here, g[i, j], old, at, 0.0, old, at)
+            if len(source):
+                for j in range(n):
+                    sum_of_two(t, j * LANES, 1.0, t, j * LANES, 1.0, source, row_at + j * LANES)
             for k in range(LANES):
-                currents[t, j, k] = g_out * b[m - 1, j, k]
-        if keep:
-            us[t] = u
-            bs[t] = b
-    return counts, currents, us, bs
+                t[k] += g_in * v[i, k]
+            solve_chain(chains, i * n, n, row, t)
+            if step == steps:
+                u[row_at : row_at + n * LANES] = t
+                continue
+            after, from_at = (0.0, row_at) if s == 0 else (column, (i + 1 if up else i - 1) * n * LANES)
+            for j in range(n):
+                at, w = row_at + j * LANES, wn[i, j]
+                if len(source):
+                    sum_of_two(t, j * LANES, 1.0, t, j * LANES, -1.0 / g[i, j], source, at)
+                sum_of_two(f, at, g[i, j] * w, t, j * LANES, after * w, f, from_at + j * LANES)
+        if step > 0:
+            x, old = old, x
+    return x

@@ -1,0 +1,100 @@
+"""Vector code of the nodal solve: sums of products, and tridiagonal chains, of `LANES` inputs side by side.
+
+Arrays are flat float64, a node's `LANES` numbers next to each other.  Numba's own loops over the lanes are compiled to
+scalar code (LLVM cannot prove that a stored node is not the next one loaded); these emit the vector instructions, with
+fused multiply-add.  Measured on the nodal solve: 2.4 times faster at 64 x 64, twice at 256 x 256.
+
+Numba's cache on disk does not see edits of this file: after one, touch the files that use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+LANES = 8  # one AVX-512 register of float64
+_VECTOR = ir.VectorType(ir.DoubleType(), LANES)
+_WORD = ir.IntType(64)
+_ZERO = ir.Constant(_VECTOR, [0.0] * LANES)
+
+
+def _place(context: Any, builder: ir.IRBuilder, kind: Any, array: ir.Value, at: ir.Value) -> ir.Value:
+    data = cgutils.create_struct_proxy(kind)(context, builder, value=array).data
+    return builder.bitcast(builder.gep(data, [at]), _VECTOR.as_pointer())
+
+
+def _load(builder: ir.IRBuilder, place: ir.Value) -> ir.Value:
+    found = builder.load(place)
+    found.align = 8
+    return found
+
+
+def _store(builder: ir.IRBuilder, value: ir.Value, place: ir.Value) -> None:
+    builder.store(value, place).align = 8
+
+
+def _all_lanes(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:
+    nothing = ir.Constant(_VECTOR, ir.Undefined)
+    first = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, nothing, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES))
+
+
+def _fused(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.fma.v{LANES}f64"), [a, b, c])
+
+
+def _sum(terms: int) -> Callable:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        total = None
+        for t in range(2, 2 + 3 * terms, 3):
+            factor = _all_lanes(builder, arguments[t])
+            x = _load(builder, _place(context, builder, signature.args[t + 1], arguments[t + 1], arguments[t + 2]))
+            total = builder.fmul(factor, x) if total is None else _fused(builder, factor, x, total)
+        _store(builder, total, _place(context, builder, signature.args[0], arguments[0], arguments[1]))
+        return context.get_dummy_value()
+
+    return generate
+
+
+@intrinsic
+def sum_of_two(typing, out, o, a, x, i, b, y, j):  # type: ignore[no-untyped-def]  # noqa: ANN
+    """Lanes at ``out[o]`` <- a x[i] + b y[j]; all is read before it is written."""
+    f, n = types.float64, types.intp
+    return types.void(out, n, f, x, n, f, y, n), _sum(2)
+
+
+@intrinsic
+def sum_of_three(typing, out, o, a, x, i, b, y, j, c, z, k):  # type: ignore[no-untyped-def]  # noqa: ANN
+    """Lanes at ``out[o]`` <- a x[i] + b y[j] + c z[k]; all is read before it is written."""
+    f, n = types.float64, types.intp
+    return types.void(out, n, f, x, n, f, y, n, f, z, n), _sum(3)
+
+
+def _solve_chain(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+    w, at, n, along, x = arguments
+    pivots = builder.gep(cgutils.create_struct_proxy(signature.args[0])(context, builder, value=w).data, [at])
+    segment = _all_lanes(builder, along)
+    neighbour = cgutils.alloca_once_value(builder, _ZERO)
+    for backward in (False, True):
+        builder.store(_ZERO, neighbour)
+        with cgutils.for_range(builder, n) as loop:
+            j = builder.sub(builder.sub(n, loop.index), ir.Constant(_WORD, 1)) if backward else loop.index
+            pivot = _all_lanes(builder, builder.load(builder.gep(pivots, [j])))
+            place = _place(context, builder, signature.args[4], x, builder.mul(j, ir.Constant(_WORD, LANES)))
+            own = _load(builder, place) if backward else builder.fmul(pivot, _load(builder, place))
+            value = _fused(builder, builder.fmul(segment, pivot), builder.load(neighbour), own)
+            builder.store(value, neighbour)
+            _store(builder, value, place)
+    return context.get_dummy_value()
+
+
+@intrinsic
+def solve_chain(typing, w, at, n, along, x):  # type: ignore[no-untyped-def]  # noqa: ANN
+    """x <- K^-1 x for a chain of n nodes: K has inverse pivots ``w[at:at + n]`` and -along beside its diagonal."""
+    f, k = types.float64, types.intp
+    return types.void(w, k, k, f, x), _solve_chain
