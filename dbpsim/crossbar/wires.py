@@ -10,11 +10,12 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numba import get_num_threads
 
 from dbpsim.kernels.nodal import LANES, solve_nodes
 
-_TOLERANCE = 1e-13  # of the preconditioned residual
-_LIMIT = 5000
+_TOLERANCE = 1e-12  # of the node voltages, in the mean over the array
+_LIMIT = 20_000
 
 
 @dataclass(frozen=True)
@@ -52,19 +53,40 @@ class Solution:
     wire_power: np.ndarray
 
 
-def _run(g: np.ndarray, v: np.ndarray, wires: Wires, keep: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    blocks = -(-len(v) // LANES)
-    padded = np.zeros((blocks * LANES, len(g)))
-    padded[: len(v)] = v
-    lanes = np.ascontiguousarray(padded.reshape(blocks, LANES, len(g)).transpose(0, 2, 1))
+@dataclass(frozen=True)
+class _Found:
+    # currents out of the columns and into the rows, node voltages; (batch, ...), the voltages (0, rows, columns) unless kept
+    currents: np.ndarray
+    into: np.ndarray
+    row_voltages: np.ndarray
+    column_voltages: np.ndarray
+
+
+def _in_lanes(x: np.ndarray) -> np.ndarray:
+    # (batch, n) -> (blocks, n, LANES), the last block filled up with zeros
+    blocks = -(-len(x) // LANES)
+    padded = np.zeros((blocks * LANES, x.shape[1]))
+    padded[: len(x)] = x
+    return np.ascontiguousarray(padded.reshape(blocks, LANES, -1).transpose(0, 2, 1))
+
+
+def _run(g: np.ndarray, v: np.ndarray, wires: Wires, keep: bool, source: np.ndarray | None = None) -> _Found:
+    # source (batch, rows, columns) A: at every cell, into the word line and out of the bit line
+    size, shape = len(v), g.shape
     row, column = 1 / wires.r_segment_row_ohm, 1 / wires.r_segment_column_ohm
     g_in, g_out = 1 / (wires.r_driver_ohm + wires.r_segment_row_ohm), 1 / (wires.r_sense_ohm + wires.r_segment_column_ohm)
-    counts, currents, u, b = solve_nodes(g, row, column, g_in, g_out, lanes, _TOLERANCE, _LIMIT, keep)
-    if (counts < 0).any():
-        raise RuntimeError(f"wires: the nodal solve did not converge in {_LIMIT} iterations")
-    flat = currents.transpose(0, 2, 1).reshape(-1, g.shape[1])[: len(v)]
-    nodes = [np.moveaxis(x, 3, 1).reshape(-1, *g.shape)[: len(v)] for x in (u, b)]
-    return flat, nodes[0], nodes[1]
+    lanes = np.empty((0, 0)) if source is None else _in_lanes(source.reshape(size, -1)).reshape(-1, g.size * LANES)
+    steps, currents, into, u, b = solve_nodes(
+        g, row, column, g_in, g_out, _in_lanes(v), lanes, _TOLERANCE, _LIMIT, keep, get_num_threads()
+    )
+    if steps < 0:
+        raise ValueError(
+            f"wires: an array of {shape[0]} x {shape[1]} cells of up to {g.max():.3g} S behind {wires} loses nearly all of "
+            f"its voltage in the wires: accepted is what is solved in {_LIMIT} steps; use shorter lines or smaller conductances"
+        )
+    currents, into = (x.transpose(0, 2, 1).reshape(-1, x.shape[1])[:size] for x in (currents, into))
+    nodes = [np.moveaxis(x.reshape(-1, *shape, LANES), 3, 1).reshape(-1, *shape)[:size] for x in (u, b)]
+    return _Found(currents, into, nodes[0], nodes[1])
 
 
 def checked(conductances: np.ndarray) -> np.ndarray:
@@ -90,8 +112,8 @@ def solve(conductances: np.ndarray, voltages: np.ndarray, wires: Wires) -> Solut
     v = np.asarray(voltages, dtype=np.float64)
     if v.ndim != 2 or v.shape[1] != len(g) or not np.isfinite(v).all():
         raise ValueError(f"wires: voltages of shape {v.shape}: accepted is (batch, {len(g)}), finite")
-    currents, u, b = _run(g, v, wires, True)
-    entering = (v - u[:, :, 0]) / (wires.r_driver_ohm + wires.r_segment_row_ohm)
+    found = _run(g, v, wires, True)
+    currents, entering, u, b = found.currents, found.into, found.row_voltages, found.column_voltages
     wire = (entering**2).sum(1) * (wires.r_driver_ohm + wires.r_segment_row_ohm)
     wire += (currents**2).sum(1) * (wires.r_sense_ohm + wires.r_segment_column_ohm)
     wire += (np.diff(u, axis=2) ** 2).sum((1, 2)) / wires.r_segment_row_ohm
@@ -109,7 +131,10 @@ def effective_conductance(conductances: np.ndarray, wires: Wires, transposed: bo
     g = checked(conductances)
     if transposed:
         wires = Wires(wires.r_segment_row_ohm, wires.r_segment_column_ohm, wires.r_sense_ohm, wires.r_driver_ohm)
-    return _run(g, np.eye(len(g)), wires, False)[0]
+    if g.shape[1] < len(g):  # fewer inputs from the other side, by reciprocity
+        turned = Wires(wires.r_segment_column_ohm, wires.r_segment_row_ohm, wires.r_sense_ohm, wires.r_driver_ohm)
+        return _run(np.ascontiguousarray(g[::-1, ::-1].T), np.eye(g.shape[1]), turned, False).currents[::-1, ::-1].T
+    return _run(g, np.eye(len(g)), wires, False).currents
 
 
 def end_currents(conductances: np.ndarray, voltages: np.ndarray, wires: Wires) -> tuple[np.ndarray, np.ndarray]:
@@ -121,10 +146,5 @@ def end_currents(conductances: np.ndarray, voltages: np.ndarray, wires: Wires) -
     >>> out.round(9).tolist(), into.round(9).tolist()
     ([[0.0005]], [[0.0005]])
     """
-    g, v = checked(conductances), np.asarray(voltages, dtype=np.float64)
-    out, into = np.empty((len(v), g.shape[1])), np.empty(v.shape)
-    for first in range(0, len(v), 4 * LANES):  # all node voltages of all inputs would be (inputs, rows, columns) twice
-        some = slice(first, first + 4 * LANES)
-        out[some], u, _ = _run(g, v[some], wires, True)
-        into[some] = (v[some] - u[:, :, 0]) / (wires.r_driver_ohm + wires.r_segment_row_ohm)
-    return out, into
+    found = _run(checked(conductances), np.asarray(voltages, dtype=np.float64), wires, False)
+    return found.currents, found.into

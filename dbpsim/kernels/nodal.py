@@ -26,7 +26,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import get_num_threads, prange
+from numba import prange
 
 from dbpsim.kernels.nodal_lanes import LANES, solve_chain, sum_of_three, sum_of_two
 from dbpsim.kernels.policy import kernel, parallel_kernel
@@ -115,8 +115,11 @@ def _steps(rho, tolerance):
 
 
 @kernel
-def _solve_lanes(g, wa, wd, wu, row, column, g_in, v, source, rho, steps, x, old, f, t, y, u):
-    """One block: v (m, LANES); source (m n LANES,) or empty; x, old, f, t, y for scratch.  Return b; fill u (empty: its row sums)."""
+def _solve_lanes(g, wa, wd, wu, row, column, g_in, v, source, rho, steps, x, old, f, t, y, into, u):
+    """Return b of one block of inputs v (m, LANES); fill the currents `into` the word lines, and u unless it is empty.
+
+    source, x, old, f, u are flat (m n LANES), source may be empty; t, y hold a word line; all but v and source are scratch.
+    """
     m, n = g.shape
     chains = wa.ravel()
     gamma, sigma, omega = 2 / (2 - rho), rho / (2 - rho), 1.0
@@ -129,33 +132,85 @@ def _solve_lanes(g, wa, wd, wu, row, column, g_in, v, source, rho, steps, x, old
             omega = 1 / (1 - sigma * sigma * omega / 4)
         for s in range(m):
             i = m - 1 - s if up else s
-            row_at = i * n * LANES
+            start = i * n * LANES
             if step == 0:
                 t[:] = 0.0
-                x[row_at : row_at + n * LANES] = 0.0
-                old[row_at : row_at + n * LANES] = 0.0
+                x[start : start + n * LANES] = 0.0
+                old[start : start + n * LANES] = 0.0
             else:
                 before = 0.0 if s == 0 else column
                 for j in range(n):
-                    at, here = row_at + j * LANES, j * LANES
+                    at, here = start + j * LANES, j * LANES
                     sum_of_two(y, here, 1.0, f, at, before * wp[i, j], y, here)
                     sum_of_three(old, at, omega * gamma, y, here, omega * (1 - gamma), x, at, 1 - omega, old, at)
                     sum_of_two(t, here, g[i, j], old, at, 0.0, old, at)
             if len(source):
                 for j in range(n):
-                    sum_of_two(t, j * LANES, 1.0, t, j * LANES, 1.0, source, row_at + j * LANES)
+                    sum_of_two(t, j * LANES, 1.0, t, j * LANES, 1.0, source, start + j * LANES)
             for k in range(LANES):
                 t[k] += g_in * v[i, k]
             solve_chain(chains, i * n, n, row, t)
             if step == steps:
-                u[row_at : row_at + n * LANES] = t
+                _read_word_line(g[i], t, old, source, start, into[i])
+                if len(u):
+                    u[start : start + n * LANES] = t
                 continue
-            after, from_at = (0.0, row_at) if s == 0 else (column, (i + 1 if up else i - 1) * n * LANES)
+            after, neighbour = (0.0, start) if s == 0 else (column, (i + 1 if up else i - 1) * n * LANES)
             for j in range(n):
-                at, w = row_at + j * LANES, wn[i, j]
+                at, w = start + j * LANES, wn[i, j]
+                sum_of_two(f, at, g[i, j] * w, t, j * LANES, after * w, f, neighbour + j * LANES)
                 if len(source):
-                    sum_of_two(t, j * LANES, 1.0, t, j * LANES, -1.0 / g[i, j], source, at)
-                sum_of_two(f, at, g[i, j] * w, t, j * LANES, after * w, f, from_at + j * LANES)
+                    sum_of_two(f, at, 1.0, f, at, -w, source, at)
         if step > 0:
             x, old = old, x
     return x
+
+
+@kernel
+def _read_word_line(g, u, b, source, start, into):
+    # What the cells of a word line take is what flows into it: no small difference of two voltages.
+    into[:] = 0.0
+    for j in range(len(g)):
+        for k in range(LANES):
+            at = start + j * LANES + k
+            into[k] += g[j] * (u[j * LANES + k] - b[at])
+            if len(source):
+                into[k] -= source[at]
+
+
+@parallel_kernel
+def solve_nodes(g, row, column, g_in, g_out, v, source, tolerance, limit, keep, workers):
+    """Return (steps, currents, into, u, b) of a batch in blocks of LANES inputs.
+
+    Parameters: g (m, n) S; row, column: segment conductances; v (blocks, m, LANES) V; source (blocks, m n LANES) A, or
+    (0, 0) for none; workers: threads to use.  Returned: steps of the iteration (-1 if they are above `limit`: then nothing is
+    solved); currents (blocks, n, LANES) A out of the bit lines; into (blocks, m, LANES) A; u, b (blocks, m n LANES) V, empty
+    unless `keep`.
+    """
+    m, n = g.shape
+    blocks, nodes = v.shape[0], g.size * LANES
+    wa = _row_pivots(g, row, g_in)
+    wd, wu = _column_pivots(g, column, g_out, False), _column_pivots(g, column, g_out, True)
+    rho = _largest_eigenvalue(g, wa, wd, row, column, g_in, g_out)
+    steps = _steps(rho, tolerance)
+    held = blocks if keep else 0
+    us, bs = np.empty((held, nodes)), np.empty((held, nodes))
+    currents, into = np.empty((blocks, n, LANES)), np.empty((blocks, m, LANES))
+    if steps > limit:
+        return -1, currents, into, us, bs
+    workers = min(workers, blocks)  # each with one set of arrays: fresh pages for every block cost as much as a step
+    for worker in prange(workers):
+        x, old, f = np.zeros(nodes), np.zeros(nodes), np.zeros(nodes)
+        t, y = np.zeros(n * LANES), np.zeros(n * LANES)
+        none = np.empty(0)
+        for block in range(worker, blocks, workers):
+            y[:] = 0.0
+            drive = source[block] if len(source) else none
+            u = us[block] if keep else none
+            b = _solve_lanes(g, wa, wd, wu, row, column, g_in, v[block], drive, rho, steps, x, old, f, t, y, into[block], u)
+            for j in range(n):
+                for k in range(LANES):
+                    currents[block, j, k] = g_out * b[((m - 1) * n + j) * LANES + k]
+            if keep:
+                bs[block] = b
+    return steps, currents, into, us, bs

@@ -62,14 +62,14 @@ def _sum(terms: int) -> Callable:
 
 
 @intrinsic
-def sum_of_two(typing, out, o, a, x, i, b, y, j):  # type: ignore[no-untyped-def]  # noqa: ANN
+def sum_of_two(typing, out, o, a, x, i, b, y, j):
     """Lanes at ``out[o]`` <- a x[i] + b y[j]; all is read before it is written."""
     f, n = types.float64, types.intp
     return types.void(out, n, f, x, n, f, y, n), _sum(2)
 
 
 @intrinsic
-def sum_of_three(typing, out, o, a, x, i, b, y, j, c, z, k):  # type: ignore[no-untyped-def]  # noqa: ANN
+def sum_of_three(typing, out, o, a, x, i, b, y, j, c, z, k):
     """Lanes at ``out[o]`` <- a x[i] + b y[j] + c z[k]; all is read before it is written."""
     f, n = types.float64, types.intp
     return types.void(out, n, f, x, n, f, y, n, f, z, n), _sum(3)
@@ -94,7 +94,7 @@ def _solve_chain(context: Any, builder: ir.IRBuilder, signature: Any, arguments:
 
 
 @intrinsic
-def solve_chain(typing, w, at, n, along, x):  # type: ignore[no-untyped-def]  # noqa: ANN
-    """x <- K^-1 x for a chain of n nodes: K has inverse pivots ``w[at:at + n]`` and -along beside its diagonal."""
+def solve_chain(typing, w, at, n, along, x):
+    """Solve x <- K^-1 x for a chain of n nodes: K has inverse pivots ``w[at:at + n]`` and -along beside its diagonal."""
     f, k = types.float64, types.intp
     return types.void(w, k, k, f, x), _solve_chain

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from numba import get_num_threads, set_num_threads
 from scipy.sparse import coo_matrix
 from scipy.sparse.linalg import spsolve
 
-from dbpsim.crossbar.wires import Wires, effective_conductance, solve
+from dbpsim.crossbar.wires import Wires, effective_conductance, end_currents, solve
 
 WIRES = Wires(1.0, 2.0, 50.0, 30.0)
 
@@ -65,6 +66,7 @@ def test_transposed_read_is_that_of_the_crossbar_turned_over():
 def test_without_resistance_left_the_matrix_is_the_cells():
     g, _ = _cells(8, 8)
     np.testing.assert_allclose(effective_conductance(g, Wires(1e-6, 1e-6)), g, rtol=1e-7)
+    np.testing.assert_allclose(effective_conductance(g, Wires(1e-12, 1e-12)), g, rtol=1e-11)
 
 
 def test_one_cell_is_a_series_circuit():
@@ -82,3 +84,37 @@ def test_bad_arrays_are_named():
         solve(-np.ones((2, 2)), np.ones((1, 2)), WIRES)
     with pytest.raises(ValueError, match=r"voltages of shape \(1, 3\)"):
         solve(np.ones((2, 2)), np.ones((1, 3)), WIRES)
+
+
+@pytest.mark.parametrize("shape", [(3, 40), (40, 3), (25, 25)])
+@pytest.mark.parametrize("ohm", [1e2, 1e4])
+def test_lines_that_lose_nearly_everything_are_solved_as_well(shape, ohm):
+    g, v = _cells(*shape)
+    g[shape[0] // 2] = g[:, shape[1] // 2] = 0  # a word line and a bit line without cells
+    wires = Wires(ohm, 2 * ohm, 3 * ohm, ohm)
+    expected = _direct(g, v, wires)
+    assert np.abs(solve(g, v, wires).currents - expected).max() <= 1e-9 * np.abs(expected).max()
+    found = effective_conductance(g, wires)
+    assert np.abs(v @ found - expected).max() <= 1e-9 * np.abs(expected).max()
+    assert found.sum() < 0.8 * g.sum()
+
+
+def test_no_cells_no_currents():
+    assert not effective_conductance(np.zeros((3, 4)), WIRES).any()
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    g, v = _cells(17, 29)
+    some = get_num_threads()
+    several = end_currents(g, v, WIRES)
+    set_num_threads(1)
+    try:
+        one = end_currents(g, v, WIRES)
+    finally:
+        set_num_threads(some)
+    assert all(np.array_equal(a, b) for a, b in zip(several, one, strict=True))
+
+
+def test_what_cannot_be_solved_is_said():
+    with pytest.raises(ValueError, match=r"wires: an array of 900 x 900 cells of up to 1 S .* loses nearly all"):
+        effective_conductance(np.ones((900, 900)), Wires(1e4, 1e4))
