@@ -253,7 +253,7 @@ def load_hardware(
         names = [p.stem for p in sorted(_PRESETS.glob("*.toml"))]
         if str(spec) not in names:
             raise ValueError(
-                f"hardware {spec!r}: no such preset{suggestion(str(spec), names)} "
+                f"hardware {spec!r}: no such preset{suggestion(str(spec), names) or '.'} "
                 f"Accepted: {', '.join(names)}, or the path of a .toml file."
             )
     data = read_toml(path)

@@ -46,7 +46,8 @@ def global_scale(reference: np.ndarray | float, now: np.ndarray | float) -> np.n
     Parameters
     ----------
     reference, now : arrays
-        sum |y| over known inputs, soon after programming and now, one for each group of cells with a scale of its own.
+        Summed magnitudes of the outputs for known inputs, soon after programming and now, one for each group of cells with a
+        scale of its own.
 
     Returns
     -------
