@@ -1,6 +1,6 @@
 """Activity to energy and latency.
 
-    E = sum over stages of  [ sum V^2 G ] T                        array
+    E = sum over stages of  [ sum V^2 G ] T                        array; with wires [ V^T Y V ] T, what the sources give
                           + conversions x E_dac, E_adc             converters
                           + sensed currents x E_amplifier          periphery
                           + outputs x E_neuron, partial sums x E_adder
@@ -182,6 +182,9 @@ def _notes(hardware: Hardware, parts: Components, period_s: float, used: dict[st
         f"device {hardware.device.name}: {hardware.device.conductance.source}",
     ]
     notes += [f"{name}: {getattr(parts, name).source}" for name, energy in used.items() if energy > 0]
+    if hardware.wires is not None and hardware.wired:
+        whole = "what the sources give" if hardware.wires.method == "exact" else "to first order, inputs of random sign"
+        notes.append(f"array: cells, wires and drivers together, {whole}. {hardware.wires.source}".rstrip())
     update = hardware.device.update
     unknown = [key for key in ("energy_per_pulse_J", "pulse_s") if update is not None and getattr(update, key) is None]
     if unknown:

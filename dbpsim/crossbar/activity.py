@@ -28,7 +28,8 @@ class Counts:
     dac, adc : int
         Conversions.
     power_W : float
-        Sum over the vectors of sum V^2 G at the actual voltages: times the duration of a read, joules.
+        Sum over the vectors of sum V^2 G at the actual voltages, with wires of what the sources give: times the duration
+        of a read, joules.
     clipped : int
         Inputs beyond a fixed input range.
     saturated, lost : int

@@ -304,3 +304,19 @@ def test_a_long_solve_is_a_warning(monkeypatch):
     with pytest.warns(UserWarning, match=r"wires of 9 tiles takes about 75 s.*effects\.wires = false"):
         dbp.Chip.program(net, load_hardware("pcm", QUIET | SEGMENTS))
     assert told == [[(37, 18)]]
+
+
+@pytest.mark.parametrize(("method", "words"), [("exact", "what the sources give"), ("first_order", "inputs of random sign")])
+def test_the_cost_of_a_run_has_the_wires_in_it(method, words):
+    net = dbp.models.mlp(20, 10)
+    x, y = np.random.default_rng(0).standard_normal((6, 20)), np.arange(6)
+    wires = SEGMENTS | {"wires.method": method, "wires.source": "a test"}
+    chip, bare = (dbp.Chip.program(net, load_hardware("pcm", QUIET | changes)) for changes in (wires, {}))
+    for each in (chip, bare):
+        dbp.backprop(each, x, y)
+    table, without = dbp.cost(chip), dbp.cost(bare)
+    power = sum(stage.forward.power_W + stage.transposed.power_W for stage in chip.activity.stages.values())
+    assert table.by_component["array"] == pytest.approx(power * chip.hardware.clock.period_s, rel=1e-12)
+    assert 0.5 < table.by_component["array"] / without.by_component["array"] < 0.99
+    assert any(words in note and "a test" in note for note in table.notes)
+    assert not any("wires" in note for note in without.notes)
