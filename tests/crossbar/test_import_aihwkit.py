@@ -91,6 +91,15 @@ def test_presets_agree_with_the_library_where_it_has_the_cell(preset, device):
     assert steps[0] == pytest.approx(steps[1], rel=1e-3)
 
 
+def test_a_preset_device_may_have_fields_of_its_own():
+    hardware, report = dbp.import_aihwkit({"device": {"class": "ReRamESPresetDevice", "dw_min": 0.0027}})
+    preset = dbp.import_aihwkit("ReRamESPreset")[0]
+    assert hardware.device.update.step_S == pytest.approx(2 * preset.device.update.step_S)
+    assert hardware.device.conductance == preset.device.conductance
+    of = {field.field: field for field in report.fields}
+    assert (of["device.class"].value, of["device.class"].here) == ("ReRamESPresetDevice", "device, as ExpStepDevice")
+
+
 def test_the_symmetry_point_of_shifted_presets_is_aihwkits_zero():
     for name in ("ReRamSBPreset", "EcRamPreset", "EcRamMOPreset"):
         device, p = dbp.import_aihwkit(name)[0].device, PRESETS[name]

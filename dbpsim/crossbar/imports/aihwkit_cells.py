@@ -48,6 +48,8 @@ class CellImport:
             name, given = given, data()["devices"][given]
         if not isinstance(given, dict):
             raise ledger.error(prefix, given, "a table of fields")
+        if isinstance(said := given.get("class"), str) and said in data()["devices"]:  # a preset's, with fields of its own
+            name, given = said, data()["devices"][said] | {key: value for key, value in given.items() if key != "class"}
         given = dict(given)
         window = self._window(given.pop("window_S", _ASSUMED_WINDOW_S), prefix)
         kind = self._class(given, prefix, name)
@@ -72,11 +74,6 @@ class CellImport:
 
     def _class(self, given: dict[str, Any], prefix: str, name: str | None) -> str:
         said = given.pop("class", None)
-        if isinstance(said, str) and said in data()["devices"]:  # a preset's own class, with every field
-            for key, value in data()["devices"][said].items():
-                given.setdefault(key, value)
-            given.pop("window_S", None)
-            said = given.pop("class")
         classes = [kind for kind in data()["classes"] if kind.endswith(("Device", "Cell", "Compound"))]
         if said is None:
             kind = min(

@@ -63,6 +63,8 @@ def preset(name: str) -> dict[str, Any]:
     if family == "MixedPrecision":
         device = own | {"device": device}
     elif family is not None:
+        if cell == "ReRamSB":  # which has no such reference by itself
+            device = {"class": device, "subtract_symmetry_point": True}
         device = own | {"unit_cell_devices": [device, device]}
     return {"device": device, **_peripherals(update)}
 
