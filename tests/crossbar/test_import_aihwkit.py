@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dbpsim as dbp
-from dbpsim.crossbar import load_hardware
+from dbpsim.crossbar import CrossbarDense, load_hardware
 from dbpsim.crossbar.imports import aihwkit_presets
 from dbpsim.crossbar.imports.aihwkit_tables import class_fields
 from dbpsim.devices import load_device
@@ -145,7 +145,20 @@ def test_the_periphery_of_the_presets():
     assert (hardware.dac.bits, hardware.dac.range, hardware.dac.limit) == (8, "fixed", 1.0)
     assert hardware.adc.limit * hardware.tile.rows == pytest.approx(10.0)
     assert (hardware.mapping.scale, hardware.device.name, hardware.update.mode) == ("column", "pcm", "write_verify")
-    assert {"pre_post", "forward.ir_drop"} <= {field.field for field in report.of("ignored")}
+    assert {"pre_post", "clip"} <= {field.field for field in report.of("ignored")}
+    # wires of 5.7e5 times the conductance of the largest cell, 25 uS
+    assert hardware.wires.segment_column_ohm == pytest.approx(1 / (1 / 0.35 / 5e-6 * 25e-6))
+
+
+def test_the_drop_on_a_bit_line_is_that_of_a_ladder():
+    # n cells at g_max on one bit line of segments R, one input at a time: the furthest current leaks into n others, g R n^2 / 2
+    n, R = 64, 20.0
+    forward = {"class": "IOParametersIRDropT", "ir_drop": 1.0, "ir_drop_rs": R, "inp_res": -1, "out_res": -1}
+    hardware, report = dbp.import_aihwkit({"device": {"class": "IdealDevice"}, "forward": forward})
+    read = CrossbarDense(np.ones((1, n), np.float32), hardware, "tile", 0).forward(np.eye(n, dtype=np.float32)).ravel()
+    assert (np.diff(read) > 0).all()  # the first input is furthest from what senses
+    assert 1 - read[0] == pytest.approx(hardware.device.conductance.g_max_S * R * n * n / 2, rel=0.05)
+    assert "wires.segment_column_ohm = 20" in str(report)
 
 
 def test_the_programming_error_of_an_inference_preset_is_aihwkits_polynomial():

@@ -14,6 +14,7 @@ from typing import Any
 from dbpsim.crossbar.imports.ledger import Ledger
 
 _LARGEST = 65536  # lines of a tile
+_NO_WIRE_OHM = 1e-6  # of a word line's segment: aihwkit's have no resistance
 _SOURCE = "imported from aihwkit"
 
 
@@ -125,6 +126,26 @@ def read_noise(values: Mapping[str, Any], device: Mapping[str, Any], ledger: Led
             field, "device.read_noise.white_floor_S", "both cells of a pair are noisy, as if a weight of 1 filled the window"
         )
     return {"white_floor_S": sigma * span / math.sqrt(2), "source": _SOURCE}
+
+
+def wires(values: Mapping[str, Any], device: Mapping[str, Any], ledger: Ledger) -> dict[str, Any] | None:
+    """Return the [wires] table that IR drop stands for, or None without: segments of bit lines, in parts of the largest cell."""
+    scale = ledger.number(values, "forward", "ir_drop", 0.0, 1e6)
+    if scale == 0 or values["is_perfect"] is True:
+        return None
+    if "ir_drop_rs" in values:
+        fields, segment = ("ir_drop", "ir_drop_rs"), scale * ledger.number(values, "forward", "ir_drop_rs", 0.0, 1e6)
+    else:
+        ratio = ledger.number(values, "forward", "ir_drop_g_ratio", 1e-6, 1e18)
+        fields, segment = ("ir_drop", "ir_drop_g_ratio"), scale / (ratio * device["conductance"]["g_max_S"])
+    if segment < _NO_WIRE_OHM:
+        for field in fields:
+            ledger.ignored(f"forward.{field}", f"less than {_NO_WIRE_OHM:g} ohm a segment")
+        return None
+    reason = "both bit lines of a pair, at any voltages, in forward and transposed reads here; a fit of mean voltages, forward, there"
+    for field in fields:
+        ledger.approximated(f"forward.{field}", f"wires.segment_column_ohm = {segment:.4g}", reason)
+    return {"segment_row_ohm": _NO_WIRE_OHM, "segment_column_ohm": segment, "method": "first_order", "source": _SOURCE}
 
 
 def tile_and_mapping(values: Mapping[str, Any], ledger: Ledger) -> tuple[dict[str, Any], dict[str, Any]]:

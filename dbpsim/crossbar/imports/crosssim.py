@@ -78,7 +78,7 @@ class _Import:
             "name": self.name, "links": "digital", "device": device, "tile": tile, "mapping": mapping, "dac": dac,
             "adc": self._adc(dac, tile, device), "update": {"mode": "write_verify"}, "read": cell.read,
         }  # fmt: skip
-        wires = self._wires(self.parameters.section("xbar.array.parasitics"))
+        wires = self._wires(self.parameters.section("xbar.array.parasitics"), mapping["scheme"])
         if wires is not None:
             data["wires"] = wires
         self.parameters.section("xbar.array")
@@ -175,7 +175,7 @@ class _Import:
             if key in values and values[key] is None:
                 ledger.mapped(f"{name}.{key}", "absent: off")
 
-    def _wires(self, values: Mapping[str, Any]) -> dict[str, Any] | None:
+    def _wires(self, values: Mapping[str, Any], scheme: str) -> dict[str, Any] | None:
         name, ledger = "xbar.array.parasitics", self.ledger
         if not ledger.switch(values, name, "enable"):
             return None
@@ -187,10 +187,12 @@ class _Import:
             return None
         ledger.mapped(f"{name}.enable", "wires")
         for key, value, here in (("Rp_row", row, "segment_row_ohm"), ("Rp_col", column, "segment_column_ohm")):
-            if value >= _NO_WIRE_OHM:
-                ledger.mapped(f"{name}.{key}", f"wires.{here}")
-            else:
+            if value < _NO_WIRE_OHM:
                 ledger.approximated(f"{name}.{key}", f"wires.{here}", f"{_NO_WIRE_OHM:g} ohm is the least here")
+            elif key == "Rp_row" and scheme != "offset_column":
+                ledger.approximated(f"{name}.{key}", f"wires.{here}", "the two bit lines of a pair share one word line here")
+            else:
+                ledger.mapped(f"{name}.{key}", f"wires.{here}")
         same = row_end == column_end
         for key, here in (("Rp_row_terminal", "driver_ohm"), ("Rp_col_terminal", "sense_ohm")):
             if same:
