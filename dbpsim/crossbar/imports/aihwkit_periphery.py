@@ -142,7 +142,7 @@ def wires(values: Mapping[str, Any], device: Mapping[str, Any], ledger: Ledger) 
         for field in fields:
             ledger.ignored(f"forward.{field}", f"less than {_NO_WIRE_OHM:g} ohm a segment")
         return None
-    reason = "both bit lines of a pair, at any voltages, in forward and transposed reads here; a fit of mean voltages, forward, there"
+    reason = "bit lines of a pair apart, forward and transposed, here; a fit of the mean drop, forward only, there"
     for field in fields:
         ledger.approximated(f"forward.{field}", f"wires.segment_column_ohm = {segment:.4g}", reason)
     return {"segment_row_ohm": _NO_WIRE_OHM, "segment_column_ohm": segment, "method": "first_order", "source": _SOURCE}
