@@ -8,18 +8,23 @@
 
 One volt stands for one unit of activation.  The equations are theory.md's (arXiv:2602.02281) with tau = R C.
 What is in here is what `netlist` writes and what its decks are compared with; R and C are choices.
+With wires G+ - G- is what the cells come to between the ends of their lines (`dbpsim.crossbar.tile_wires`), the same both ways.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.integrate import solve_ivp
 from scipy.special import expit, gammainccinv
 
-from dbpsim.crossbar.mapping import weight_per_siemens
+from dbpsim.crossbar.hardware import Hardware
+from dbpsim.crossbar.mapping import blocks, weight_per_siemens
 from dbpsim.crossbar.operators import CrossbarDense
+from dbpsim.crossbar.tile_wires import between_ends
+from dbpsim.crossbar.wires import Wires
 from dbpsim.kernels.compartments import runge_kutta
 from dbpsim.network.activations import Activation
 from dbpsim.network.graph import Network, Stage
@@ -34,6 +39,26 @@ CAPACITANCE_F = 1e-13  # assumed: with it tau = 10 ns, the presets' clock.tau_s
 
 
 @dataclass(frozen=True)
+class TileWires:
+    """Wires of the tiles that a crossbar is cut into; drivers and senses are alike.
+
+    Attributes
+    ----------
+    resistances : Wires
+    rows, columns : int
+        Inputs and outputs of a tile.
+    """
+
+    resistances: Wires
+    rows: int
+    columns: int
+
+    def tiles(self, outputs: int, inputs: int) -> list[tuple[slice, slice]]:
+        """Return (outputs, inputs) of every tile."""
+        return [(i, j) for j in blocks(inputs, self.rows) for i in blocks(outputs, self.columns)]
+
+
+@dataclass(frozen=True)
 class DenseStage:
     """One crossbar and the neurons behind it.
 
@@ -45,6 +70,8 @@ class DenseStage:
     feedback_ohm : array, shape (outputs,)
         R_f of the column amplifiers: weight per siemens.
     bias_V : array, shape (outputs,)
+    wires : TileWires or None
+        None: ideal lines.
     """
 
     name: str
@@ -53,11 +80,16 @@ class DenseStage:
     g_minus_S: np.ndarray
     feedback_ohm: np.ndarray
     bias_V: np.ndarray
+    wires: TileWires | None = None
 
-    @property
+    @cached_property
     def weight(self) -> np.ndarray:
-        """The weights the conductances stand for, shape (outputs, inputs)."""
-        return (self.g_plus_S - self.g_minus_S) * self.feedback_ohm[:, None]
+        """The weights that reads see, shape (outputs, inputs)."""
+        seen = self.g_plus_S - self.g_minus_S
+        for at in self.wires.tiles(*seen.shape) if self.wires else []:
+            ends = between_ends(self.g_plus_S[at].T, self.g_minus_S[at].T, self.wires.resistances)[False]  # type: ignore[union-attr]
+            seen[at] = (ends.plus - ends.minus).T
+        return seen * self.feedback_ohm[:, None]
 
 
 @dataclass(frozen=True)
@@ -161,7 +193,7 @@ def _stage(stage: Stage) -> DenseStage:
     bias = layers[0].parameters.get("bias", np.zeros(len(weight))).astype(float)
     operator = layers[0].operator  # type: ignore[attr-defined]
     if isinstance(operator, CrossbarDense):
-        return DenseStage(stage.name, activation, *_programmed(operator), bias)
+        return DenseStage(stage.name, activation, *_programmed(operator), bias, _wires(operator.hardware, operator.name))
     largest = np.abs(weight).max(initial=0.0) or 1.0
     scaled = weight * (LARGEST_S / largest)
     rows = np.full(len(weight), largest / LARGEST_S)
@@ -170,8 +202,6 @@ def _stage(stage: Stage) -> DenseStage:
 
 def _programmed(operator: CrossbarDense) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     mapping, cells = operator.hardware.mapping, operator.tiles.cells
-    if operator.hardware.wired:
-        raise ValueError(f"{operator.name}: found [wires]; accepted in a circuit: none, or effects.wires = false.")
     if mapping.scheme != "pair" or mapping.scale == "tile" or mapping.transpose != "same":
         raise ValueError(
             f"{operator.name}: found mapping {mapping.scheme}, scale {mapping.scale}, transpose {mapping.transpose}; "
@@ -183,6 +213,18 @@ def _programmed(operator: CrossbarDense) -> tuple[np.ndarray, np.ndarray, np.nda
         cells.g_minus.T.astype(float),
         np.broadcast_to(scale.ravel(), cells.shape[1:]).astype(float),
     )
+
+
+def _wires(hardware: Hardware, name: str) -> TileWires | None:
+    if hardware.wires is None or not hardware.wired:
+        return None
+    resistances = hardware.wires.resistances
+    if resistances.r_driver_ohm != resistances.r_sense_ohm:
+        raise ValueError(
+            f"{name}: found wires.driver_ohm {resistances.r_driver_ohm:g}, sense_ohm {resistances.r_sense_ohm:g}; accepted in a "
+            "circuit: two alike, whose reads both ways see one matrix, or effects.wires = false."
+        )
+    return TileWires(resistances, hardware.tile.rows, hardware.tile.columns)
 
 
 def derivative(circuit: DenseCircuit, v: np.ndarray) -> np.ndarray:

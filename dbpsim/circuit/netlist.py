@@ -2,6 +2,7 @@
 
     cell pair       Gp (0 -> u) and Gn (u -> 0), both driven by the input's voltage: two voltage-controlled current sources of the
                     programmed conductances; two more read the same cells transposed
+    with wires      resistors instead of both (`dbpsim.circuit.wired_array`)
     amplifiers      one resistor a column (row), R_f: the source of a node is the sum of its cells' currents
     compartment     C and R, with sources of f/R and +-b/(2 R)
     activation      behavioural (B) sources for f(u) and d = f'(u) (x - z)
@@ -23,6 +24,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from dbpsim.circuit.dense import DenseCircuit, DenseStage, dense_circuit
+from dbpsim.circuit.wired_array import elements, wired_array
 from dbpsim.files import write_text
 from dbpsim.network.graph import Network
 
@@ -113,8 +115,11 @@ def count(circuit: DenseCircuit) -> int:
     total = len(circuit.input_V)
     for number, stage in enumerate(circuit.stages):
         outputs, inputs = stage.g_plus_S.shape
-        total += 2 * outputs * inputs + 2 * outputs + 13 * outputs
-        total += 2 * outputs * inputs + inputs if number else 0
+        if stage.wires is not None:
+            total += elements(stage, number > 0)
+        else:
+            total += 2 * outputs * inputs * (2 if number else 1)
+        total += 2 * outputs + 13 * outputs + (inputs if number else 0)
     extra = 2 * len(circuit.target) + 1 if circuit.loss == "cross_entropy" else len(circuit.target)
     return total + extra
 
@@ -184,8 +189,10 @@ def _crossbar(stage: DenseStage, transposed: bool) -> Iterator[str]:
         ports += [f"d{i}" for i in range(outputs)] + [f"b{j}" for j in range(inputs)]
     yield from _folded(f".subckt crossbar_{stage.name} " + " ".join(ports))
     reference = float(stage.feedback_ohm.max())
+    if stage.wires is not None:
+        yield from wired_array(stage, transposed, number)
     for i in range(outputs):
-        for j in range(inputs):
+        for j in range(inputs if stage.wires is None else 0):
             plus, minus = number(stage.g_plus_S[i, j]), number(stage.g_minus_S[i, j])
             yield f"Gp_{i}_{j} 0 u{i} v{j} 0 {plus}"
             yield f"Gn_{i}_{j} u{i} 0 v{j} 0 {minus}"

@@ -272,6 +272,8 @@ def _crossbar(name: str, activation: str, ports: list[str], body: list[Line]) ->
     ohm, bias = np.zeros(len(columns)), np.zeros(len(columns))
     transposed: list[tuple[int, str, str, str, float]] = []
     for number, words in body:
+        if words[0][0] == "F":
+            raise ValueError(f"line {number}: found an array of wires with resistance; accepted: decks without [wires].")
         if words[0][0] == "G":
             to, back, gate, _, siemens = _element(number, words, 4)
             if gate not in rows:

@@ -100,12 +100,47 @@ def test_no_payload_gets_into_a_deck(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["named.cir"]
 
 
-def test_a_chip_with_wires_is_refused_unless_they_are_off():
-    wires = {"wires.segment_row_ohm": 1.0, "wires.segment_column_ohm": 1.0}
-    with pytest.raises(ValueError, match=r"dense1.*\[wires\].*effects\.wires = false"):
+WIRES = {
+    "wires.segment_row_ohm": 40.0, "wires.segment_column_ohm": 25.0, "wires.driver_ohm": 300.0, "wires.sense_ohm": 300.0,
+    "tile.rows": 5, "tile.columns": 4,
+}  # fmt: skip
+
+
+@needs_ngspice
+@pytest.mark.parametrize("scale", ["matrix", "column"])
+def test_ngspice_agrees_about_wires_resistor_by_resistor(scale):
+    hardware = dbp.load_hardware("pcm", WIRES | {"mapping.scale": scale})
+    circuit, chip = _circuit(8, 6, 5, 3, hardware=hardware)[:2]
+    found = check_deck(circuit)
+    assert found.holds, found
+    assert found.voltage < 5e-4
+    assert found.gradient < 1e-5
+    for stage in circuit.stages:  # tiles of 5 x 4 pairs, the last ones smaller
+        bare = (stage.g_plus_S - stage.g_minus_S) * stage.feedback_ohm[:, None]
+        assert np.abs(stage.weight - bare).max() > 0.02 * np.abs(bare).max()
+
+
+def test_a_deck_of_wires_has_the_elements_that_were_counted():
+    circuit = _circuit(8, 6, 5, 3, hardware=dbp.load_hardware("ecram", WIRES))[0]
+    inside, found = 1, 0
+    for line in writer.deck(circuit).splitlines():
+        word = line.split()[0]
+        if word in (".subckt", ".ends"):  # what is in a neuron counts as often as there are neurons of the kind
+            kind = line.split()[1].removeprefix("neuron_")
+            inside = sum(len(s.bias_V) for s in circuit.stages if s.activation == kind) if "neuron" in line else 1
+            inside = 1 if word == ".ends" else inside
+        elif word[0].isalpha() and word[0] != "X":
+            found += inside
+    assert found == writer.count(circuit)
+
+
+def test_a_chip_with_unlike_ends_is_refused_unless_its_wires_are_off():
+    wires = WIRES | {"wires.sense_ohm": 0.0}
+    with pytest.raises(ValueError, match=r"dense1.*driver_ohm 300, sense_ohm 0.*effects\.wires = false"):
         _circuit(4, 3, 2, hardware=dbp.load_hardware("pcm", wires))
     off = _circuit(4, 3, 2, hardware=dbp.load_hardware("pcm", wires | {"effects.wires": False}))[0]
     np.testing.assert_array_equal(off.stages[0].g_plus_S, _circuit(4, 3, 2, hardware="pcm")[0].stages[0].g_plus_S)
+    assert off.stages[0].wires is None
 
 
 def test_names_that_spice_cannot_tell_apart_are_refused(tmp_path):
