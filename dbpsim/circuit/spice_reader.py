@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from dbpsim.circuit.dense import ACTIVATIONS, DenseCircuit, DenseStage
+from dbpsim.circuit.wired_reader import read_wired
 
 LARGEST_FILE = 256 * 2**20  # bytes
 LARGEST_ARRAY = 4_000_000  # cells of one array
@@ -268,12 +269,12 @@ def _crossbar(name: str, activation: str, ports: list[str], body: list[Line]) ->
     columns = {port: i for i, port in enumerate(dict.fromkeys(p for p in ports if p[0] == "u"))}
     if len(rows) * len(columns) > LARGEST_ARRAY:
         raise ValueError(f"{name}: found {len(columns)} x {len(rows)} cells; accepted: at most {LARGEST_ARRAY}.")
-    plus, minus = np.zeros((len(columns), len(rows))), np.zeros((len(columns), len(rows)))
+    plus, minus, wires = np.zeros((len(columns), len(rows))), np.zeros((len(columns), len(rows))), None
+    if any(words[0][0] == "F" for _, words in body):
+        plus, minus, wires = read_wired(name, rows, columns, body, value)
     ohm, bias = np.zeros(len(columns)), np.zeros(len(columns))
     transposed: list[tuple[int, str, str, str, float]] = []
     for number, words in body:
-        if words[0][0] == "F":
-            raise ValueError(f"line {number}: found an array of wires with resistance; accepted: decks without [wires].")
         if words[0][0] == "G":
             to, back, gate, _, siemens = _element(number, words, 4)
             if gate not in rows:
@@ -295,4 +296,4 @@ def _crossbar(name: str, activation: str, ports: list[str], body: list[Line]) ->
         i, j = columns.get("u" + gate[1:]), rows.get("v" + node[1:])
         if i is None or j is None or not math.isclose(read, side[i, j] * ohm[i] / ohm.max(), rel_tol=1e-12):
             raise ValueError(f"line {number}: found a transposed read of another cell; accepted: the same cells both ways.")
-    return DenseStage(name, activation, plus, minus, ohm, bias * ohm)
+    return DenseStage(name, activation, plus, minus, ohm, bias * ohm, wires)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dbpsim as dbp
-from dbpsim.circuit.dense import DenseCircuit, DenseStage
+from dbpsim.circuit.dense import DenseCircuit, DenseStage, dense_circuit
 from dbpsim.circuit.spice_reader import ResistorCrossbar, value
 
 WORDS = st.sampled_from(["0", "u0", "v1", "d0", "1e-6", "x", "R"])
@@ -193,3 +193,61 @@ def test_a_resistor_without_nodes_in_a_deck_names_its_line(small_deck, tmp_path)
     path.write_text("\n".join([*small_deck[:place], "Ru_0", *small_deck[place + 1 :]]))
     with pytest.raises(ValueError, match=f"line {place + 1}: found 'Ru_0'"):
         dbp.read_netlist(path)
+
+
+@pytest.fixture(scope="module")
+def wired_deck(tmp_path_factory):
+    wires = {"wires.segment_row_ohm": 3, "wires.segment_column_ohm": 5, "wires.driver_ohm": 70, "wires.sense_ohm": 70}
+    hardware = dbp.load_hardware("ecram", wires | {"tile.rows": 4, "tile.columns": 3})
+    chip = dbp.Chip.program(dbp.models.mlp(6, 5, 4, dtype="float64"), hardware)
+    path = tmp_path_factory.mktemp("deck") / "wired.cir"
+    circuit = dense_circuit(chip, np.ones(6), np.array(1))
+    dbp.netlist(circuit, path)
+    return circuit, path.read_text().splitlines()
+
+
+def test_arrays_of_wires_are_read_back(wired_deck, tmp_path):
+    circuit, lines = wired_deck
+    path = tmp_path / "a.cir"
+    path.write_text("\n".join(lines) + "\n")
+    found = dbp.read_netlist(path)
+    for ours, theirs in zip(circuit.stages, found.stages, strict=True):
+        for name in ("g_plus_S", "g_minus_S"):
+            np.testing.assert_allclose(getattr(theirs, name), getattr(ours, name), rtol=1e-15)
+        assert (theirs.wires.rows, theirs.wires.columns) == (4, 3)
+        assert theirs.wires.resistances == ours.wires.resistances
+        np.testing.assert_allclose(theirs.weight, ours.weight, rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("widths", [(1, 1), (1, 3, 1), (3, 1, 2)])
+def test_narrow_arrays_of_wires_are_read_back(widths, tmp_path):
+    wires = {"wires.segment_row_ohm": 300, "wires.segment_column_ohm": 500, "wires.driver_ohm": 70, "wires.sense_ohm": 70}
+    chip = dbp.Chip.program(dbp.models.mlp(*widths, dtype="float64"), dbp.load_hardware("ecram", wires))
+    circuit = dense_circuit(chip, np.ones(widths[0]), np.array(0))
+    dbp.netlist(circuit, tmp_path / "a.cir")
+    for ours, theirs in zip(circuit.stages, dbp.read_netlist(tmp_path / "a.cir").stages, strict=True):
+        np.testing.assert_allclose(theirs.weight, ours.weight, rtol=1e-9)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_a_damaged_deck_of_wires_is_read_or_refused(wired_deck, tmp_path_factory, data):
+    lines = list(wired_deck[1])
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(lines) - 1))
+        words = lines[place].split()
+        words[data.draw(st.integers(0, len(words) - 1))] = data.draw(WORDS | st.sampled_from(["qf0_0_0", "wt1_1_1", "Vf0_1"]))
+        lines[place] = " ".join(words)
+    path = tmp_path_factory.mktemp("deck") / "a.cir"
+    path.write_text("\n".join(lines))
+    with contextlib.suppress(ValueError):
+        dbp.read_netlist(path)
+
+
+def test_a_transposed_array_of_other_cells_is_seen(wired_deck, tmp_path):
+    lines = list(wired_deck[1])
+    place = next(i for i, line in enumerate(lines) if line.startswith("Rct0_0_0"))
+    lines[place] = lines[place].rpartition(" ")[0] + " 5.0e6"
+    (tmp_path / "a.cir").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match="same cells both ways"):
+        dbp.read_netlist(tmp_path / "a.cir")
