@@ -73,7 +73,8 @@ def waves(ax: plt.Axes, depth: int = 9) -> None:
     end = dbp.settle(net, x, y, tau=1.0, tolerance=1e-10)
     colours = plt.get_cmap("viridis")(np.linspace(0, 0.9, depth))
     for stage, colour in zip(net.stages, colours, strict=True):
-        for states, last, style in ((run.trajectory.activations, end.activations, "-"), (run.trajectory.stress, end.stress, "--")):
+        way = run.trajectory
+        for states, last, style in ((way.activations, end.activations, "-"), (way.stress, end.stress, "--")):
             aim = last[stage.name]
             left = [np.linalg.norm(v - aim) / np.linalg.norm(aim) for v in states[stage.name]]
             ax.semilogy(run.trajectory.time, left, style, color=colour, linewidth=1)
@@ -92,9 +93,11 @@ def clocks(ax: plt.Axes, depth: int = 9) -> None:
     rows = [(eta, -np.log1p(-eta), clocked_latency(TOLERANCE, eta, depth), clocked_of_chain(depth, eta)) for eta in ETAS]
     for eta, period, law, found in rows:
         count = clocks_to(TOLERANCE, eta, depth)
-        print(f"  eta {eta:<6g} {count:3d} clocks of {period:5.2f}: predicted {law:7.2f}   measured {found:7.2f}   {law / predicted:5.2f} x free")
+        print(f"  eta {eta:<6g} {count:3d} clocks of {period:5.2f}: predicted {law:7.2f}   measured {found:7.2f}", end="")
+        print(f"   {law / predicted:5.2f} x free")
     fine = 1 - np.exp(-np.logspace(-1.3, 1.0, 120))
-    ax.semilogx(-np.log1p(-fine), [clocked_latency(TOLERANCE, eta, depth) for eta in fine], color=COLOURS[0], label="clocked, law")
+    law = [clocked_latency(TOLERANCE, eta, depth) for eta in fine]
+    ax.semilogx(-np.log1p(-fine), law, color=COLOURS[0], label="clocked, law")
     ax.semilogx([row[1] for row in rows], [row[3] for row in rows], "o", color=COLOURS[1], label="clocked, measured")
     ax.axhline(free, color=COLOURS[2], linestyle="--", label="free-running")
     ax.set(xlabel="clock period / tau", ylabel="latency / tau", title=f"short clocks win, no clock wins most (L = {depth})")
@@ -141,7 +144,7 @@ def spreads(ax: plt.Axes, depth: int = 9) -> None:
                 for seed in range(3)
             ]
             found.append(np.mean([max(run.settling_time.values()) for run in runs]) / 1e-8)
-        print(f"  {name:26s}" + "".join(f"  {size:.0%}: {value / found[0]:.3f}" for size, value in zip(sizes, found, strict=True)))
+        print(f"  {name:26s}", *(f" {size:.0%}: {value / found[0]:.3f}" for size, value in zip(sizes, found, strict=True)))
         ax.plot([100 * size for size in sizes], found, marker + "-", color=colour, label=name)
     ax.set(xlabel="spread of time constants, %", ylabel="latency / tau", title="slow neurons set the pace")
     ax.legend()

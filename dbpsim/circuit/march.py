@@ -28,7 +28,7 @@ _LOOP = (
     "x and z of a neuron move at different rates, so that moving stress moves the activations and both keep each other going "
     "(theory.md, fact 9). Match the capacitors better, use smooth activations, or hold m and s (states = \"ms\")."
 )
-_STILL = 1e-2  # of the tolerance: how near its target a state stands still
+_STILL = 1e-2  # of tolerance and accuracy: how near its target a state stands still
 
 
 class Run:
@@ -239,7 +239,7 @@ class CollocationRun(Run):
     def _begin(self) -> None:
         m, s = ({k: pair[side] for k, pair in self._read(self.v).items()} for side in (0, 1))
         self.scales = self._scales()
-        self.cascade = Cascade(self.network, self.x, self.y, m, s, _STILL * min(self.tolerance or 1.0, 1e-4))
+        self.cascade = Cascade(self.network, self.x, self.y, m, s, 0.0)
         self._look_at(self.cascade.now)
 
     def _look_at(self, step: Step) -> None:
@@ -259,6 +259,7 @@ class CollocationRun(Run):
     def to(self, stop: float, h: float, accuracy: float, max_steps: int) -> None:
         """Move on to time `stop` (in tau), or to the first node at which the tolerance is met."""
         before = 1.0
+        self.cascade.still = _STILL * min(self.tolerance or 1.0, 1e-4, accuracy)
         while self.t < stop * (1 - 1e-12) and not self._settled():
             worst = max(self.residuals[-1], key=self.residuals[-1].__getitem__)
             if self.steps + self.rejected >= max_steps:
