@@ -3,8 +3,9 @@
 One step of training is rehearsed on a shadow of the chip and held against backpropagation on the digital network with the
 weights wanted.  Stage by stage:
 
-    saturated   share of the forward conversions, inputs among them, beyond a fixed range
-    lost        share of the conversions that turned what was not zero into zero (below half a step), each direction
+    saturated   share of the forward conversions beyond a fixed range, of outputs or of inputs
+    lost        share of the conversions that turned what was not zero into zero (below half a step), each direction;
+                of outputs or of inputs, whichever is larger
     silent      share of the units that are zero for the whole batch
     clipped     share of the weights that the window could not hold
     error       of the weights held, root mean square, over that of the weights wanted
@@ -208,13 +209,13 @@ def _row(
     misalignments: tuple[float, float], rate: float,
 ) -> StageCheck:
     bar, weight = chip.crossbars[name], chip.parameters[f"{name}.weight"]
-    into = done.forward.clipped / done.forward.dac if done.forward.dac else 0.0
+    forward, back = done.forward, done.transposed
     scale = _rms(weight)
     return StageCheck(
         name,
-        saturated=max(done.forward.saturated_fraction, into),
-        lost_forward=done.forward.lost_fraction,
-        lost_back=done.transposed.lost_fraction,
+        saturated=max(forward.saturated_fraction, forward.clipped_fraction),
+        lost_forward=max(forward.lost_fraction, forward.dropped_fraction),
+        lost_back=max(back.lost_fraction, back.dropped_fraction),
         silent=silent,
         clipped=bar.clipped / weight.size,
         weight=scale,

@@ -180,11 +180,11 @@ def _of_stage(seen: Rehearsal, row: StageCheck, limits: Limits) -> Iterator[Find
             'raise dac.limit and adc.limit, or set their range = "sample"',
         )  # fmt: skip
     if row.lost_forward > limits.lost_forward:
-        text = f"{row.lost_forward:.1%} of the forward results are below half an ADC step and come out as zeros"
+        text = f"{row.lost_forward:.1%} of the forward results are below half a step of a converter and come out as zeros"
         yield Finding(row.stage, "lost", row.lost_forward, limits.lost_forward, text, finer)
     if row.lost_back > limits.lost_back:
-        text = f"{row.lost_back:.1%} of the stress is below half an ADC step and goes back as exact zeros"
-        yield Finding(row.stage, "stress lost", row.lost_back, limits.lost_back, text, finer)
+        text = f"{row.lost_back:.1%} of the stress is below half a step of a converter and goes back as exact zeros"
+        yield Finding(row.stage, "stress lost", row.lost_back, limits.lost_back, text, _finer(seen.hardware, transposed=True))
     if row.silent > limits.silent:
         digitally = seen.silent_digitally[row.stage]
         text = f"{row.silent:.0%} of the units are zero for the whole batch ({digitally:.0%} on the digital network)"
@@ -253,9 +253,12 @@ def _better_reads(hardware: Hardware) -> str:
     return ", ".join(remedies) or "look at the layers that are silent"
 
 
-def _finer(hardware: Hardware) -> str:
-    fixed = hardware.adc.range == "fixed"
-    return 'lower adc.limit, set adc.range = "sample", or raise adc.bits' if fixed else 'raise adc.bits, or set links = "analog"'
+def _finer(hardware: Hardware, transposed: bool = False) -> str:
+    if transposed and hardware.dac.fixed(True):
+        return 'set transposed_range = "sample" in dac and adc'
+    if not transposed and hardware.dac.fixed(False):
+        return 'lower dac.limit and adc.limit, set their range = "sample", or raise their bits'
+    return 'raise adc.bits, or set links = "analog"'
 
 
 def _why_zero(seen: Rehearsal, row: StageCheck) -> tuple[str, str]:
@@ -271,4 +274,4 @@ def _why_zero(seen: Rehearsal, row: StageCheck) -> tuple[str, str]:
     if seen.silent[row.stage] == 1.0:
         return f"{text}all its units are silent, no gate is open", finer
     children = [stage for stage, parents in seen.parents.items() if row.stage in parents]
-    return f"{text}no stress comes back to it from {', '.join(children)}", finer
+    return f"{text}no stress comes back to it from {', '.join(children)}", _finer(seen.hardware, transposed=True)

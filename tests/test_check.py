@@ -135,24 +135,43 @@ def test_train_says_and_logs_what_is_wrong(capsys, tmp_path):
     assert first["epoch_s"] == pytest.approx(5 * first["step_s"])
 
 
+TRAP = {"dac.bits": 8, "adc.bits": 8, "dac.range": "fixed", "dac.limit": 8.0, "adc.range": "fixed", "adc.limit": 0.05}
+
+
 def test_the_trap_of_a_reram_preset_on_vgg9_is_named(batch):
-    # converters whose range would hold all rows at full scale: as initialised, everything is below half a step of theirs
+    # ranges that suit the activations, of the stress too: what goes back is exact zeros, in silence
     network = dbp.models.vgg9(width=8, input_shape=SHAPE)
-    chip = _chip("reram", {"links": "digital", **WIDE}, network)
-    gradients = dbp.backprop(chip, *batch).gradients
-    assert not any(gradients[f"{name}.weight"].any() for name in chip.crossbars)
+    both = {"links": "digital", **TRAP, "dac.transposed_range": "fixed", "adc.transposed_range": "fixed"}
+    chip = _chip("reram", both, network)
+    run = dbp.backprop(chip, *batch)
+    assert run.output.any()
+    stages = list(chip.crossbars)
+    assert not any(run.gradients[f"{name}.weight"].any() for name in stages[:-1])
     found = check(chip, *batch)
     assert found.zero_gradient
     named = {finding.stage: finding for finding in found.warnings if finding.kind == "zero gradient"}
-    assert named.keys() == chip.crossbars.keys()
-    assert "adc.limit" in named["conv1"].remedy
+    assert list(named) == stages[:-1]
+    assert "no stress comes back to it from conv2" in named["conv1"].found
+    assert all("transposed_range" in finding.remedy for finding in named.values())
+    assert ("stress lost", stages[-1]) in _kinds(found)
+    assert not {finding.kind for finding in check(_chip("reram", {"links": "digital", **TRAP}, network), *batch).warnings} & {
+        "zero gradient", "stress lost", "saturated"
+    }  # fmt: skip
+
+
+def test_forward_ranges_that_are_far_too_wide_are_named_on_vgg9(batch):
+    network = dbp.models.vgg9(width=8, input_shape=SHAPE)
+    found = check(_chip("reram", {"links": "digital", **WIDE}, network), *batch)
+    named = {finding.stage: finding for finding in found.warnings if finding.kind == "zero gradient"}
+    assert named.keys() == {stage.stage for stage in found.stages}
+    assert "adc.limit" in named["conv3"].remedy
     mended = check(_chip("reram", {"links": "digital", "dac.bits": 8, "adc.bits": 8}, network), *batch)
     assert mended.warnings == ()
 
 
 FAILURES = {
     "saturated": ("pcm", {**WIDE, "adc.limit": 0.0005}, {}, "dense2", ["adc.limit"]),
-    "lost": ("pcm", WIDE, {}, "dense1", ["adc.bits", "adc.limit"]),
+    "lost": ("pcm", WIDE, {}, "dense1", ["bits", "adc.limit"]),
     "stress lost": ("pcm", {"adc.bits": 2}, {}, "dense3", ["adc.bits"]),
     "clipped": ("pcm", {"mapping.headroom": 0.3}, {}, "dense1", ["mapping.headroom", "0.3"]),
     "inexact": ("pcm", {"mapping.headroom": 8.0}, {}, "dense1", ["programming error", "headroom (now 8)"]),

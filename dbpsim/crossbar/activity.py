@@ -38,6 +38,8 @@ class Counts:
         Cells written, pulses they got.
     slots : int
         Pulse times one write after another takes when the cells of a row (of every tile) are pulsed together.
+    inputs, dropped : int
+        Numbers other than zero that a DAC of fixed range was given, each once however many rows it drives; those it made zero.
     """
 
     vectors: int = 0
@@ -52,6 +54,8 @@ class Counts:
     cells: int = 0
     pulses: int = 0
     slots: int = 0
+    inputs: int = 0
+    dropped: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -68,6 +72,16 @@ class Counts:
     def lost_fraction(self) -> float:
         """Share of the conversions that lost a value below half a step."""
         return self.lost / self.adc if self.adc else 0.0
+
+    @property
+    def clipped_fraction(self) -> float:
+        """Share of the inputs that were beyond a fixed range."""
+        return self.clipped / self.inputs if self.inputs else 0.0
+
+    @property
+    def dropped_fraction(self) -> float:
+        """Share of the inputs that were below half a step and drove nothing."""
+        return self.dropped / self.inputs if self.inputs else 0.0
 
     def as_array(self) -> np.ndarray:
         """Return the counts as numbers, float64 (exact for counts up to 2^53)."""

@@ -2,8 +2,8 @@
 
 A converter of b bits gives 2^b - 1 codes, -L..L with L = 2^(b-1) - 1, zero among them.  What its full scale
 stands for is the question: stress is a thousand times smaller than activity, and an 8-bit ADC whose range
-is set by the activity reads it as exact zeros.  So the transposed read always sets its ranges itself,
-sample by sample.
+is set by the activity reads it as exact zeros.  So the transposed read sets its ranges itself, sample by sample, unless
+``transposed_range="fixed"`` makes it use those of the forward read: then `dbpsim.check` finds what is lost.
 """
 
 from __future__ import annotations
@@ -28,18 +28,27 @@ class Converter(Section):
 
     ``range="sample"`` sets the range of each sample and read to its largest magnitude (range management);
     ``range="fixed"`` keeps it at `limit` in forward reads: for the DAC in units of the activation, for the
-    ADC as a share of a column's full scale (all rows of the tile at full input and full weight).
+    ADC as a share of a column's full scale (all rows of the tile at full input and full weight).  Transposed reads set
+    their range by the sample whatever `range` says, but with ``transposed_range="fixed"`` keep it at `limit` too.
     """
 
     bits: Annotated[int | Literal["none"], BeforeValidator(_bits)] = 8
     range: Literal["sample", "fixed"] = "sample"
     limit: Positive | None = None
+    transposed_range: Literal["sample", "fixed"] = "sample"
 
     @model_validator(mode="after")
     def _limited(self) -> Converter:
         if (self.range == "fixed") != (self.limit is not None):
             raise ValueError("a fixed range needs limit, and only a fixed range has one")
+        if self.transposed_range == "fixed" and self.range != "fixed":
+            raise ValueError('transposed_range = "fixed" is the range of forward reads: accepted with range = "fixed"')
         return self
+
+    def fixed(self, transposed: bool) -> float:
+        """Return the limit of reads in this direction, 0 where each sample has its own."""
+        own = self.limit is None or (transposed and self.transposed_range == "sample")
+        return 0.0 if own or self.limit is None else self.limit
 
     @property
     def levels(self) -> int:
@@ -50,29 +59,26 @@ class Converter(Section):
 NO_CONVERTER = Converter(bits="none")
 
 
-def drive(a: np.ndarray, dac: Converter, *, managed: bool) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return (what the DAC makes of `a`, the full scale of each sample, how many values were clipped).
+def drive(a: np.ndarray, dac: Converter, *, transposed: bool) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """Return (what the DAC makes of `a`, the full scale of each sample, how many values were clipped, how many became zero).
 
     Parameters
     ----------
     a : array, shape (samples, values)
     dac : Converter
-    managed : bool
-        Set the range by the sample whatever `dac` says (transposed reads).
+    transposed : bool
+        Direction of the read.
     """
-    limit = 0.0 if managed or dac.limit is None else dac.limit
-    return digitise(a, limit, dac.levels)
+    return digitise(a, dac.fixed(transposed), dac.levels)
 
 
-def sense_limit(adc: Converter, dac: Converter, rows: int, w_max: float, *, managed: bool) -> float:
+def sense_limit(adc: Converter, dac: Converter, rows: int, w_max: float, *, transposed: bool) -> float:
     """Return the ADC's full scale in units of the product, or 0 for each sample's own.
 
     Examples
     --------
     >>> adc, dac = Converter(range="fixed", limit=0.1), Converter(range="fixed", limit=2.0)
-    >>> sense_limit(adc, dac, 256, 0.5, managed=False)
+    >>> sense_limit(adc, dac, 256, 0.5, transposed=False)
     25.6
     """
-    if managed or adc.limit is None or dac.limit is None:
-        return 0.0
-    return adc.limit * rows * w_max * dac.limit
+    return adc.fixed(transposed) * rows * w_max * dac.fixed(transposed)

@@ -182,6 +182,8 @@ class Hardware(Section):
             )
         if self.adc.range == "fixed" and self.dac.range != "fixed":
             raise ValueError("a fixed adc range is a share of full scale, which needs a fixed dac range")
+        if self.adc.transposed_range == "fixed" and self.dac.transposed_range != "fixed":
+            raise ValueError('adc.transposed_range = "fixed" needs dac.transposed_range = "fixed", of which it is a share')
         return self
 
     @property

@@ -85,7 +85,7 @@ class _CrossbarOperator:
         for transposed, vectors in enumerate(self.tiles.wait(seconds, compensate)):
             if vectors:
                 lines = np.full(self.tiles.shape[transposed], float(vectors))
-                self._count(bool(transposed), vectors, 0, 0, 0, self.tiles.power(lines, bool(transposed)))
+                self._count(bool(transposed), vectors, 0, 0, self.tiles.power(lines, bool(transposed)))
 
     @property
     def weight(self) -> np.ndarray:
@@ -144,7 +144,7 @@ class _CrossbarOperator:
         raise NotImplementedError
 
     def _count(
-        self, transposed: bool, vectors: int, clipped: int, saturated: int, lost: int, power_W: float
+        self, transposed: bool, vectors: int, saturated: int, lost: int, power_W: float
     ) -> None:
         rows, columns = self.tiles.shape
         down, across = tile_count(self.tiles.shape, self.hardware.tile)
@@ -158,25 +158,27 @@ class _CrossbarOperator:
             dac=vectors * driven * beside if self.hardware.dac.levels else 0,
             adc=vectors * outputs * stacked if self.hardware.adc.levels else 0,
             power_W=power_W,
-            clipped=clipped,
             saturated=saturated,
             lost=lost,
         )
 
-    def _drive(self, a: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    def _drive(self, a: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         # Numbers as the arrays see them, (v_read / full scale)^2 of each sample, and the sum over samples of (V / v_read)^2.
         flat = np.ascontiguousarray(a).reshape(len(a), -1)
         gain = self.tiles.input_gain(transposed)
         if gain is not None:
             gain = np.tile(gain, flat.shape[1] // gain.size)
-        driven, full_scale, clipped = drive(flat if gain is None else flat * gain, self.hardware.dac, managed=transposed)
+        dac = self.hardware.dac
+        driven, full_scale, clipped, dropped = drive(flat if gain is None else flat * gain, dac, transposed=transposed)
+        if dac.levels and dac.fixed(transposed):  # in a range of its own next to nothing of a sample is lost
+            self._counts[transposed] += Counts(inputs=int(np.count_nonzero(flat)), clipped=clipped, dropped=dropped)
         weight = np.divide(
             1.0, full_scale.astype(np.float64) ** 2, out=np.zeros(len(a)), where=full_scale > 0
         )
         squares = weighted_squares(driven, weight)
         if gain is not None:
-            driven = driven / gain if self.hardware.dac.levels else flat
-        return driven, weight, squares, clipped
+            driven = driven / gain if dac.levels else flat
+        return driven, weight, squares
 
     def _power(self, squares: np.ndarray, coupled_W: float, transposed: bool) -> float:
         # With wires what driven lines take depends on the other inputs of the same vector: the sum of squares does not do.
@@ -231,14 +233,14 @@ class CrossbarDense(_CrossbarOperator):
         return a.reshape(-1, a.shape[-1]), d.reshape(-1, d.shape[-1])
 
     def _read(self, a: np.ndarray, transposed: bool) -> np.ndarray:
-        driven, shares, squares, clipped = self._drive(a, transposed)
+        driven, shares, squares = self._drive(a, transposed)
         vectors = driven.reshape(-1, a.shape[-1])
         out, saturated, lost = self.tiles.read(
             vectors, len(a), 0, self.tiles.next_key(transposed), transposed
         )
         coupled = self.tiles.power_of(vectors, shares, transposed)
         power = self._power(squares.reshape(-1, a.shape[-1]).sum(axis=0), coupled, transposed)
-        self._count(transposed, len(vectors), clipped, saturated, lost, power)
+        self._count(transposed, len(vectors), saturated, lost, power)
         return out.reshape(*a.shape[:-1], out.shape[1])
 
 
@@ -278,7 +280,7 @@ class CrossbarConvolution(_CrossbarOperator):
 
     def forward(self, a: np.ndarray) -> np.ndarray:
         """Return W a, shape (N, OH, OW, out), for `a` of shape (N, H, W, in)."""
-        driven, shares, squares, clipped = self._drive(a, transposed=False)
+        driven, shares, squares = self._drive(a, transposed=False)
         images, key = driven.reshape(a.shape), self.tiles.next_key(False)
         out = empty((len(a), *self.output_size, self.weight_shape[3]), a.dtype)
         saturated, lost, coupled = 0, 0, 0.0
@@ -290,12 +292,12 @@ class CrossbarConvolution(_CrossbarOperator):
             saturated, lost = saturated + over, lost + under
         # Windows of the summed squares are the sums of the windows' squares.
         power = self._power(self._patches(squares.reshape(1, *self.input_shape)).sum(axis=0), coupled, False)
-        self._count(False, len(a) * self._positions, clipped, saturated, lost, power)
+        self._count(False, len(a) * self._positions, saturated, lost, power)
         return out
 
     def transpose(self, d: np.ndarray) -> np.ndarray:
         """Return W^T d, shape (N, H, W, in), for `d` of shape (N, OH, OW, out)."""
-        driven, shares, squares, clipped = self._drive(d, transposed=True)
+        driven, shares, squares = self._drive(d, transposed=True)
         vectors = driven.reshape(len(d), self._positions, d.shape[-1])
         key, out = self.tiles.next_key(True), empty((len(d), *self.input_shape), d.dtype)
         saturated, lost, coupled = 0, 0, 0.0
@@ -305,7 +307,7 @@ class CrossbarConvolution(_CrossbarOperator):
             over, under = self._transposed_chunk(rows, first, last, key, out)
             saturated, lost = saturated + over, lost + under
         power = self._power(squares.reshape(-1, d.shape[-1]).sum(axis=0), coupled, True)
-        self._count(True, len(d) * self._positions, clipped, saturated, lost, power)
+        self._count(True, len(d) * self._positions, saturated, lost, power)
         return out
 
     def outer(self, d: np.ndarray, a: np.ndarray) -> np.ndarray:

@@ -135,7 +135,7 @@ class TiledMatrix:
             mean, variance = self.currents(v, transposed, cut, squares)
             gain = self._gain(transposed, cut) if adc.levels else None
             w_max = float(self.cells.w_max.item()) if gain is None and self.cells.w_max.size == 1 else 1.0
-            limit = sense_limit(adc, self.hardware.dac, min(step, v.shape[1]), w_max, managed=transposed)
+            limit = sense_limit(adc, self.hardware.dac, min(step, v.shape[1]), w_max, transposed=transposed)
             number_key, target = np.uint64(bits(key, number)), out
             if gain is not None:
                 mean, variance, target = mean / gain, None if variance is None else variance / gain**2, empty(out.shape, v.dtype)

@@ -112,8 +112,8 @@ def _sized(parallel: Any, size: int) -> Any:
     return parallel if size > _SMALL else _serial[parallel]
 
 
-def digitise(a: np.ndarray, limit: float, levels: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return (`a` as the converter drives it, the range of each sample, how many values were clipped).
+def digitise(a: np.ndarray, limit: float, levels: int) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """Return (`a` as the converter drives it, the range of each sample, how many values were clipped, how many became zero).
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def digitise(a: np.ndarray, limit: float, levels: int) -> tuple[np.ndarray, np.n
     range_, counts = np.zeros(len(a), a.dtype), np.zeros((len(a), 2), np.int64)
     out = empty(a.shape, a.dtype) if levels else a
     _sized(_digitise, a.size)(a, kind(limit), kind(levels), _ROUNDER[a.dtype], out, range_, counts)
-    return out, range_, int(counts[:, 0].sum())
+    return out, range_, int(counts[:, 0].sum()), int(counts[:, 1].sum())
 
 
 def read_out(

@@ -26,6 +26,9 @@ def test_presets_load_and_say_what_they_are():
     assert load_hardware(pcm) is pcm
 
 
+FIXED = {"dac.range": "fixed", "dac.limit": 1.0, "adc.range": "fixed", "adc.limit": 0.1}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -39,6 +42,8 @@ def test_presets_load_and_say_what_they_are():
         ({"device": "pmc"}, ["device", "did you mean pcm?"]),
         ({"device.conductance.g_min_S": -1.0}, ["device.conductance.g_min_S", "found -1.0"]),
         ({"adc.range": "fixed"}, ["adc", "needs limit"]),
+        ({"dac.transposed_range": "fixed"}, ["dac", 'accepted with range = "fixed"']),
+        ({**FIXED, "adc.transposed_range": "fixed"}, ['needs dac.transposed_range = "fixed"']),
         ({"name.first": 1}, ["name.first", "not a table"]),
     ],
 )

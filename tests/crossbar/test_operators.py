@@ -239,3 +239,24 @@ def test_a_fixed_range_that_is_too_wide_loses_values_and_too_narrow_saturates():
     assert wide.activity.forward.saturated == 0
     assert narrow.activity.forward.saturated_fraction > 0.3
     assert wide.activity.forward.clipped == np.count_nonzero(np.abs(np.round(a / 4 * 127)) > 127)
+
+
+def test_transposed_reads_keep_fixed_ranges_only_where_told_to():
+    fixed = {"dac.range": "fixed", "dac.limit": 1.0, "adc.range": "fixed", "adc.limit": 0.05, "links": "digital"}
+    weight, d = np.random.default_rng(0).standard_normal((20, 64)), np.random.default_rng(1).standard_normal((50, 20))
+    own = CrossbarDense(weight, load_hardware("ideal", fixed), "fc", 0)
+    both = {**fixed, "dac.transposed_range": "fixed", "adc.transposed_range": "fixed"}
+    same = CrossbarDense(weight, load_hardware("ideal", both), "fc", 0)
+    assert relative(own.transpose(1e-3 * d), 1e-3 * d @ weight) < 0.02
+    assert own.activity.transposed.inputs == 0
+    assert not same.transpose(1e-3 * d).any()  # below half of 1 / 127
+    assert same.activity.transposed.dropped_fraction == 1.0
+    step, w_max = 1 / 127, np.abs(weight).max()
+    expected = np.clip(np.round(d / step), -127, 127) * step @ weight
+    reach = 0.05 * 20 * w_max
+    expected = np.clip(np.round(expected / reach * 127), -127, 127) * reach / 127
+    assert np.abs(same.transpose(d) - expected).max() < 1.01 * reach / 127  # a code apart where rounding decides
+    counts = same.activity.transposed
+    assert counts.clipped == np.count_nonzero(np.abs(d / step).round() > 127)
+    assert counts.inputs == 2 * d.size
+    assert counts.dropped == d.size + np.count_nonzero(np.abs(d / step) < 0.5)

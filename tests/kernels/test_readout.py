@@ -17,19 +17,20 @@ def quantised(x, limit, levels):
 @pytest.mark.parametrize("size", [1, 7, 16, 300, 5000])
 def test_digitise_rounds_to_the_codes_of_each_samples_range(dtype, size):
     a = np.random.default_rng(0).standard_normal((5, size)).astype(dtype)
-    out, full_scale, clipped = digitise(a, 0.0, 127)
+    out, full_scale, clipped, dropped = digitise(a, 0.0, 127)
     assert out.dtype == dtype
     assert clipped == 0
+    assert dropped == np.count_nonzero(out == 0) - np.count_nonzero(a == 0)
     assert np.array_equal(full_scale, np.abs(a).max(axis=1))
     # A code apart by one where rounding decides: half a step and the rounding of a division.
     assert (np.abs(out - a) <= full_scale[:, None] / 127 * 0.5001).all()
 
 
 def test_a_fixed_range_clips_and_counts():
-    out, full_scale, clipped = digitise(np.array([[0.5, 2.0, -3.0]]), 1.0, 1)
-    assert out.tolist() == [[0.0, 1.0, -1.0]]
+    out, full_scale, clipped, dropped = digitise(np.array([[0.4, 2.0, -3.0, 0.0]]), 1.0, 1)
+    assert out.tolist() == [[0.0, 1.0, -1.0, 0.0]]
     assert full_scale.tolist() == [1.0]
-    assert clipped == 2
+    assert (clipped, dropped) == (2, 1)
 
 
 def test_zeros_stay_zero_and_nan_stays_nan():
