@@ -123,13 +123,29 @@ class Chip(Network):
             self.parameters[name][...] = bar.weight
 
     def digital(self) -> Network:
-        """Return the network this chip should compute: the same parameters (aliased), multiplied by digital operators."""
+        """Return the network this chip should compute: the same parameters (aliased), multiplied by digital operators.
+
+        Examples
+        --------
+        >>> from dbpsim.network.models import mlp
+        >>> chip = Chip.program(mlp(8, 4, 2), "pcm", seed=1)
+        >>> chip.noisy, chip.digital().noisy
+        (True, False)
+        """
         return _twin(self, Network, _digital)
 
     def shadow(self) -> Chip:
         """Return a chip that reads the same cells, but numbers and counts its reads by itself: a rehearsal leaves no trace here.
 
         Cells and parameters are shared, so it is for reading only.
+
+        Examples
+        --------
+        >>> from dbpsim.network.models import mlp
+        >>> chip = Chip.program(mlp(8, 4, 2), "pcm", seed=1)
+        >>> shadow, x = chip.shadow(), np.ones((1, 8))
+        >>> bool((shadow.forward(x) == chip.forward(x)).all())  # as if only one of them had been read
+        True
         """
         twin = _twin(self, type(self), lambda layer: layer.operator.shadow())  # type: ignore[attr-defined]
         assert isinstance(twin, Chip)
