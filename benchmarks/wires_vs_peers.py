@@ -218,7 +218,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer-python", help="interpreter of the environment that has badcrossbar (default: only dbpsim is timed)")
     parser.add_argument("--crosssim", type=Path, help="checkout of CrossSim (default: cross-sim in the peers' environment)")
-    parser.add_argument("--turns", type=int, default=1, help="processes of each contender")
+    parser.add_argument("--turns", type=int, default=2, help="processes of each contender")
     parser.add_argument("--out", type=Path, help="write the times and ratios here as JSON; the table beside it as .txt")
     parser.add_argument("--worker", choices=list(WORKERS), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
