@@ -11,7 +11,7 @@ of them and raises none.  A law f of w becomes a law of xi by what it is at the 
 
     ConstantStepDevice          constant_step
     LinearStepDevice            linear_step:  1 - gamma_up w / w_max = (1 - gamma_up c / w_max) (1 - gamma' xi)
-    SoftBounds*Device           soft_bounds:  1 - w / w_max = (h / w_max) (1 - xi)
+    SoftBounds*Device           linear_step with gamma = 1:  1 - w / w_max = (h / w_max) (1 - xi)
     ExpStepDevice               exponential_step, b' = b + a c / h, with s_up and s_down themselves
     PowStep*Device              piecewise_step through ((1 - xi) / 2)^gamma_up and ((1 + xi) / 2)^gamma_down
     PiecewiseStepDevice         piecewise_step through the same nodes
@@ -176,7 +176,13 @@ def _soft(device: PulsedDevice) -> dict[str, Any]:
             raise device.ledger.error(
                 f"{device.prefix}.{key}", True, "false: steps that grow towards their bound have no law here"
             )
-    table = device.steps(device.half / device.w_max, -device.half / device.w_min) | {"law": "soft_bounds"}
+    table = device.steps(device.half / device.w_max, -device.half / device.w_min)
+    table |= {"law": "linear_step", "gamma_up": 1.0, "gamma_down": 1.0}
+    # Not our soft_bounds: that law shifts a device's steps with its bound, aihwkit's tilts them, and zero stays where steps up
+    # and down cancel.  Its tiles are nearer to cells that are cut at their own bounds (tests/reference/aihwkit_pulses.py).
+    for key, here in (("w_max_dtod", "update.upper_spread"), ("w_min_dtod", "update.lower_spread")):
+        if device.values[key]:
+            device.approximated(key, here, "steps vanish at the mean bounds here, at each device's own there")
     fixed = not device.switch("mult_noise")
     device.mapped("update.noise", "mult_noise")
     if device.values.get("reference_mean"):

@@ -35,6 +35,7 @@ def _pcm(values: Mapping[str, Any], device: dict[str, Any], ledger: Ledger) -> N
         return ledger.number(values, "noise_model", key, least, most)
 
     g_max = number("g_max", 1e-6, 1e6) * 1e-6
+    g_min = _converter(values, ledger) * 1e-6
     scale = {
         key: number(f"{key}_noise_scale" if key != "drift" else "drift_scale", 0.0, 1e3) for key in ("prog", "read", "drift")
     }
@@ -48,7 +49,7 @@ def _pcm(values: Mapping[str, Any], device: dict[str, Any], ledger: Ledger) -> N
     grown = g_max * 1e6 / ledger.number(fitted, "noise_model", "prog_coeff_g_max_reference", 1e-6, 1e6)
     sigma = tuple(1e-6 * grown * scale["prog"] * ledger.number(named, "noise_model.prog_coeff", at, -1e3, 1e3) for at in named)
     factor = g_max / device["conductance"]["g_max_S"]
-    device["conductance"] |= {"g_max_S": g_max, "g_min_S": 0.0}
+    device["conductance"] |= {"g_max_S": g_max, "g_min_S": g_min}
     device["programming"]["coefficients_S"] = sigma
     device["update"]["step_S"] *= factor
     device["read_noise"]["t_read_s"] = number("t_read", 1e-12, 0.5)
@@ -69,3 +70,17 @@ def _pcm(values: Mapping[str, Any], device: dict[str, Any], ledger: Ledger) -> N
         ledger.approximated(f"noise_model.{field}", "device.read_noise", reason)
     if "prog_coeff_g_max_reference" in values:
         ledger.mapped("noise_model.prog_coeff_g_max_reference", "device.programming.coefficients_S")
+
+
+def _converter(values: Mapping[str, Any], ledger: Ledger) -> float:
+    # g_min (uS) of what makes conductances of weights: a pair of which one cell rests at g_min is what the mapping "pair" does.
+    found = values.get("g_converter")
+    if found is None:
+        return 0.0
+    if not isinstance(found, dict):
+        raise ledger.error("noise_model.g_converter", found, "a table of fields")
+    if found.get("class") == "SinglePairConductanceConverter":
+        ledger.mapped("noise_model.g_converter", 'mapping.scheme = "pair", device.conductance.g_min_S')
+    else:
+        ledger.approximated("noise_model.g_converter", 'mapping.scheme = "pair"', "one pair of cells a weight here")
+    return ledger.number({"g_min": 0.0} | found, "noise_model.g_converter", "g_min", 0.0, 1e6)
