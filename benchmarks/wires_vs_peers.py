@@ -216,7 +216,7 @@ def table(times: dict[str, dict[str, list[float]]], off: dict[str, float]) -> tu
 def main() -> int:
     """Run the contenders in turns and print the table; return 1 where a bar is missed, 2 where a contender fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--peer-python", help="interpreter of the environment that has badcrossbar (default: only dbpsim is timed)")
+    parser.add_argument("--peer-python", help="interpreter that has badcrossbar (default: only dbpsim is timed)")
     parser.add_argument("--crosssim", type=Path, help="checkout of CrossSim (default: cross-sim in the peers' environment)")
     parser.add_argument("--turns", type=int, default=2, help="processes of each contender")
     parser.add_argument("--out", type=Path, help="write the times and ratios here as JSON; the table beside it as .txt")
@@ -235,7 +235,7 @@ def main() -> int:
         if (checkout / "simulator").is_dir():
             contenders["CrossSim"] = options.peer_python
         else:
-            print(f"no CrossSim in {checkout}: its rows are skipped; git clone https://github.com/sandialabs/cross-sim {checkout}")
+            print(f"no CrossSim in {checkout}, its rows are skipped: git clone https://github.com/sandialabs/cross-sim")
     times: dict[str, dict[str, list[float]]] = {name: {} for name in contenders}
     with tempfile.TemporaryDirectory() as folder:
         for name, python in list(contenders.items()) * options.turns:
