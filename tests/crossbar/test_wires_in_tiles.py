@@ -2,11 +2,12 @@
 
 from types import SimpleNamespace
 
+import numba
 import numpy as np
 import pytest
 
 import dbpsim as dbp
-from dbpsim.crossbar import CrossbarConvolution, CrossbarDense, load_hardware, tile_wires, views
+from dbpsim.crossbar import CrossbarConvolution, CrossbarDense, list_hardware, load_hardware, tile_wires, views
 from dbpsim.crossbar.tile_wires import between_ends, solve_seconds
 from dbpsim.crossbar.wires import Wires, effective_conductance, end_currents, solve
 from dbpsim.devices.read_noise import read_sigma
@@ -320,3 +321,28 @@ def test_the_cost_of_a_run_has_the_wires_in_it(method, words):
     assert 0.9 < table.by_component["array"] / without.by_component["array"] < 0.995
     assert any(words in note and "a test" in note for note in table.notes)
     assert not any("wires" in note for note in without.notes)
+
+
+@pytest.mark.parametrize("preset", [h.name for h in list_hardware()])
+def test_with_all_effects_off_every_preset_with_wires_is_the_ideal_network(preset):
+    off = {f"effects.{key}": False for key in load_hardware(preset).effects.model_dump()}
+    hardware = load_hardware(preset, off | SEGMENTS | {"dac.bits": "none", "adc.bits": "none"})
+    chip = CrossbarDense(W, hardware, "fc", 0)
+    a, d = np.random.default_rng(1).standard_normal((4, 37)), np.random.default_rng(2).standard_normal((4, 18))
+    np.testing.assert_allclose(chip.forward(a), a @ W.T, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(chip.transpose(d), d @ W, rtol=0, atol=1e-11)
+
+
+def test_views_do_not_depend_on_threads():
+    before = numba.get_num_threads()
+    found = []
+    try:
+        for threads in (1, min(2, before)):
+            numba.set_num_threads(threads)
+            found.append(dense(SEGMENTS | {"wires.sense_ohm": 0.0}).tiles.views)
+    finally:
+        numba.set_num_threads(before)
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_array_equal(one.weights, two.weights)
+        for place, y in one.admittance.items():
+            np.testing.assert_array_equal(y, two.admittance[place])
