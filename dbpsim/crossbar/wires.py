@@ -54,8 +54,9 @@ class Solution:
 
 
 @dataclass(frozen=True)
-class _Found:
-    # currents out of the columns and into the rows, node voltages; (batch, ...), the voltages (0, rows, columns) unless kept
+class Network:
+    """Currents (A) out of the columns and into the rows, (batch, lines); node voltages (V), none of them unless kept."""
+
     currents: np.ndarray
     into: np.ndarray
     row_voltages: np.ndarray
@@ -70,8 +71,13 @@ def _in_lanes(x: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(padded.reshape(blocks, LANES, -1).transpose(0, 2, 1))
 
 
-def _run(g: np.ndarray, v: np.ndarray, wires: Wires, keep: bool, source: np.ndarray | None = None) -> _Found:
-    # source (batch, rows, columns) A: at every cell, into the word line and out of the bit line
+def solve_network(
+    g: np.ndarray, v: np.ndarray, wires: Wires, keep: bool, source: np.ndarray | None = None
+) -> Network:
+    """Return what `g` (rows, columns) S, which is `checked`, do for `v` (batch, rows) V; `keep` the node voltages.
+
+    `source` (batch, rows, columns) A is a current beside every cell, into its word line and out of its bit line.
+    """
     size, shape = len(v), g.shape
     row, column = 1 / wires.r_segment_row_ohm, 1 / wires.r_segment_column_ohm
     g_in, g_out = 1 / (wires.r_driver_ohm + wires.r_segment_row_ohm), 1 / (wires.r_sense_ohm + wires.r_segment_column_ohm)
@@ -86,7 +92,7 @@ def _run(g: np.ndarray, v: np.ndarray, wires: Wires, keep: bool, source: np.ndar
         )
     currents, into = (x.transpose(0, 2, 1).reshape(-1, x.shape[1])[:size] for x in (currents, into))
     nodes = [np.moveaxis(x.reshape(-1, *shape, LANES), 3, 1).reshape(-1, *shape)[:size] for x in (u, b)]
-    return _Found(currents, into, nodes[0], nodes[1])
+    return Network(currents, into, nodes[0], nodes[1])
 
 
 def checked(conductances: np.ndarray) -> np.ndarray:
@@ -112,7 +118,7 @@ def solve(conductances: np.ndarray, voltages: np.ndarray, wires: Wires) -> Solut
     v = np.asarray(voltages, dtype=np.float64)
     if v.ndim != 2 or v.shape[1] != len(g) or not np.isfinite(v).all():
         raise ValueError(f"wires: voltages of shape {v.shape}: accepted is (batch, {len(g)}), finite")
-    found = _run(g, v, wires, True)
+    found = solve_network(g, v, wires, True)
     currents, entering, u, b = found.currents, found.into, found.row_voltages, found.column_voltages
     wire = (entering**2).sum(1) * (wires.r_driver_ohm + wires.r_segment_row_ohm)
     wire += (currents**2).sum(1) * (wires.r_sense_ohm + wires.r_segment_column_ohm)
@@ -133,8 +139,8 @@ def effective_conductance(conductances: np.ndarray, wires: Wires, transposed: bo
         wires = Wires(wires.r_segment_row_ohm, wires.r_segment_column_ohm, wires.r_sense_ohm, wires.r_driver_ohm)
     if g.shape[1] < len(g):  # fewer inputs from the other side, by reciprocity
         turned = Wires(wires.r_segment_column_ohm, wires.r_segment_row_ohm, wires.r_sense_ohm, wires.r_driver_ohm)
-        return _run(np.ascontiguousarray(g[::-1, ::-1].T), np.eye(g.shape[1]), turned, False).currents[::-1, ::-1].T
-    return _run(g, np.eye(len(g)), wires, False).currents
+        return solve_network(np.ascontiguousarray(g[::-1, ::-1].T), np.eye(g.shape[1]), turned, False).currents[::-1, ::-1].T
+    return solve_network(g, np.eye(len(g)), wires, False).currents
 
 
 def end_currents(conductances: np.ndarray, voltages: np.ndarray, wires: Wires) -> tuple[np.ndarray, np.ndarray]:
@@ -146,5 +152,5 @@ def end_currents(conductances: np.ndarray, voltages: np.ndarray, wires: Wires) -
     >>> out.round(9).tolist(), into.round(9).tolist()
     ([[0.0005]], [[0.0005]])
     """
-    found = _run(checked(conductances), np.asarray(voltages, dtype=np.float64), wires, False)
+    found = solve_network(checked(conductances), np.asarray(voltages, dtype=np.float64), wires, False)
     return found.currents, found.into
