@@ -32,13 +32,15 @@ def test_rows_of_either_unit_and_what_was_not_measured(tmp_path):
         {"work": "solve", "size": 64, "peer": "badcrossbar", "ours_s": [0.002, 0.003], "theirs_s": [0.1, 0.12], "bar": 20},
         {"work": "read", "ours_ms": 2.0, "theirs_ms": 500.0, "ratio": 250.0, "bar": 300},
         {"work": "program", "ours_ms": 2.0, "bar": 1},
+        {"work": "off", "ours_ms": 2.0, "theirs_ms": 80.0, "bar": 20, "held": False, "off": 1e-3},
     ]
     (tmp_path / "wires_vs_peers.json").write_text(json.dumps(rows))
     page = benchmarks.page(tmp_path)
     assert "| solve, 64 | badcrossbar | 2 (3) | 100 (120) | 50 (40) | 20 | held |" in page
     assert "| read | CrossSim | 2 | 500 | 250 | 300 | missed |" in page
+    assert "| off | CrossSim | 2 | 80 | 40 | 20 | missed |" in page  # fast, but not the same result
     assert "| program | CrossSim | 2 |  |  | 1 | not measured |" in page
-    assert "1 are held, 1 missed and 3 not measured" in page  # and the two aims of VGG9 on tiles
+    assert "1 are held, 2 missed and 3 not measured" in page  # and the two aims of VGG9 on tiles
 
 
 def test_the_settling_benchmarks_forms(tmp_path):

@@ -153,6 +153,20 @@ def test_the_periphery_of_the_presets():
     assert hardware.wires.segment_column_ohm == pytest.approx(1 / (1 / 0.35 / 5e-6 * 25e-6))
 
 
+def test_transposed_reads_keep_fixed_ranges_where_aihwkits_do():
+    forward = {"noise_management": "None", "bound_management": "None", "out_bound": 12.0, "out_noise": 0.0}
+    config = {"device": {}, "forward": forward}
+    assert dbp.import_aihwkit(config)[0].dac.transposed_range == "sample"  # backward's defaults scale by the largest
+    config["backward"] = class_fields("IOParameters") | forward
+    hardware, report = dbp.import_aihwkit(config)
+    assert (hardware.dac.transposed_range, hardware.adc.transposed_range) == ("fixed", "fixed")
+    assert "backward.out_bound" in {field.field for field in report.of("mapped")}
+    config["backward"] |= {"noise_management": "AbsMax"}
+    hardware, report = dbp.import_aihwkit(config)
+    assert (hardware.dac.transposed_range, hardware.adc.transposed_range) == ("sample", "sample")
+    assert "backward.out_bound" in {field.field for field in report.of("approximated")}
+
+
 def test_the_drop_on_a_bit_line_is_that_of_a_ladder():
     # n cells at g_max on one bit line of segments R, one input at a time: the furthest current leaks into n others, g R n^2 / 2
     n, R = 64, 20.0

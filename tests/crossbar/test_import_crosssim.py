@@ -87,6 +87,19 @@ def test_tiles_converters_and_ranges():
     assert dbp.import_crosssim(config)[0].adc.limit == pytest.approx(1 / 0.99)
 
 
+def test_transposed_reads_keep_the_ranges_that_the_file_gives_them():
+    ways = {"mvm": {"min": -3.0, "max": 3.0}}
+    converters = {"adc": {"mvm": {"model": "SignMagnitudeADC", "bits": 8, "adc_range_option": 2}},
+                  "dac": {"mvm": {"model": "SignMagnitudeDAC", "bits": 6}}}  # fmt: skip
+    config = {"core": {"mapping": {"inputs": ways}}, "xbar": converters}
+    hardware = dbp.import_crosssim(config)[0]
+    assert (hardware.adc.range, hardware.dac.transposed_range, hardware.adc.transposed_range) == ("fixed", "sample", "sample")
+    ways["vmm"], converters["adc"]["vmm"] = dict(ways["mvm"]), dict(converters["adc"]["mvm"])
+    hardware, report = dbp.import_crosssim(config)
+    assert (hardware.dac.transposed_range, hardware.adc.transposed_range) == ("fixed", "fixed")
+    assert 'as mvm; adc.transposed_range = "fixed"' in str(report)
+
+
 @pytest.mark.parametrize(
     ("core", "scheme"),
     [({"style": 1}, "pair"), ({"style": "OFFSET"}, "offset_column"),

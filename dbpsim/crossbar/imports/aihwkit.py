@@ -5,7 +5,7 @@ write it); what is not said is as aihwkit has it by default.  Where `class` is m
 
     device       the cell, and how it is updated: `dbpsim.crossbar.imports.aihwkit_devices`
     forward      [dac] and [adc], [wires]; of the noise, what is of the cells
-    backward     nothing: transposed reads use the same converters, with ranges set by each sample
+    backward     [dac] and [adc] transposed_range: the same fixed ranges as forward, or set by each sample
     update       [update] bit_length and managed
     mapping      [tile], and [mapping] scale and headroom
     noise_model  the cell of an inference configuration, which is written with verification
@@ -22,7 +22,7 @@ from typing import Any
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.imports.aihwkit_cells import CellImport
 from dbpsim.crossbar.imports.aihwkit_noise import inference_device
-from dbpsim.crossbar.imports.aihwkit_periphery import converters, read_noise, tile_and_mapping, trains, wires
+from dbpsim.crossbar.imports.aihwkit_periphery import converters, read_noise, tile_and_mapping, trains, transposed_ranges, wires
 from dbpsim.crossbar.imports.aihwkit_tables import class_fields, data, preset
 from dbpsim.crossbar.imports.ledger import ImportReport, Ledger, built, checked_object, read_json, shown
 from dbpsim.crossbar.update_scheme import IN_PLACE
@@ -129,12 +129,23 @@ class _Import:
 
     def _backward(self, forward: Mapping[str, Any]) -> None:
         given = {key: value for key, value in self.ledger.table(self.config, "backward").items() if key != "class"}
+        fixed = transposed_ranges(given, forward, self.data)
         self.ledger.enter("backward", given, given)
         for key in given:
-            if given[key] == forward.get(key):
-                self.ledger.mapped(f"backward.{key}", "as forward")
+            field, ranged = (
+                f"backward.{key}",
+                key in ("inp_bound", "out_bound", "noise_management", "bound_management", "nm_thres"),
+            )
+            if given[key] != forward.get(key):
+                self.ledger.ignored(field, "transposed reads use forward's converters, with ranges set by each sample")
+            elif ranged and fixed:
+                self.ledger.mapped(field, f'{fixed} transposed_range = "fixed"')
+            elif ranged:
+                self.ledger.approximated(field, "as forward", "ranges of transposed reads are set by each sample here")
+            elif self.ledger.fate(f"forward.{key}")[0] == "mapped":
+                self.ledger.mapped(field, "as forward")
             else:
-                self.ledger.ignored(f"backward.{key}", "transposed reads use forward's converters, ranges set by each sample")
+                self.ledger.ignored(field, f"as forward: {self.ledger.fate(f'forward.{key}')[2]}")
 
     def _plain_in_place(self) -> None:
         # What works in place is mapped plainly: one scale a matrix.

@@ -51,7 +51,7 @@ def converters(values: Mapping[str, Any], tile: Mapping[str, Any], ledger: Ledge
         ledger.mapped("forward.is_perfect", 'dac.bits = adc.bits = "none"')
         for key in ("inp_res", "out_res", "inp_bound", "out_bound", "out_noise", "bound_management", "noise_management"):
             ledger.mapped(f"forward.{key}", "does nothing while is_perfect is on")
-        return {"dac": {"bits": "none"}, "adc": {"bits": "none"}}
+        return {"dac": {"bits": "none", "range": "sample"}, "adc": {"bits": "none", "range": "sample"}}
     ledger.mapped("forward.is_perfect", "converters are there")
     dac: dict[str, Any] = {"bits": bits(values, "inp_res", "dac", ledger)}
     adc: dict[str, Any] = {"bits": bits(values, "out_res", "adc", ledger)}
@@ -101,6 +101,22 @@ def _output_range(
     for key in ("out_bound", "bound_management"):
         ledger.approximated(f"forward.{key}", 'adc.range = "sample"', reason)
     return {"range": "sample"}
+
+
+def transposed_ranges(backward: Mapping[str, Any], forward: Mapping[str, Any], hardware: Mapping[str, Any]) -> str:
+    """Keep the ranges of transposed reads fixed where aihwkit does; return which, for the report.
+
+    Where inputs are not scaled by their largest on the way back either, its DAC and (without bound management, which is
+    forward's alone) its ADC keep their bounds, and small errors become exact zeros.
+    """
+    same = all(key in backward and backward[key] == forward[key] for key in ("noise_management", "inp_bound", "nm_thres"))
+    if not same or backward.get("is_perfect") is not False or hardware["dac"]["range"] != "fixed":
+        return ""
+    hardware["dac"]["transposed_range"] = "fixed"
+    if hardware["adc"]["range"] != "fixed" or backward.get("out_bound") != forward["out_bound"]:
+        return "dac."
+    hardware["adc"]["transposed_range"] = "fixed"
+    return "dac. and adc."
 
 
 def read_noise(values: Mapping[str, Any], device: Mapping[str, Any], ledger: Ledger) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ CrossSim models inference: matrices are programmed and read, so what comes out i
     core         [tile] rows = rows_max (inputs), columns = cols_max (outputs); style: [mapping] scheme
     xbar.device  the cell: window 1/Rmax to 1/Rmin, levels = 2^cell_bits, noise and errors by their models' names
     xbar.array   [wires] of the parasitic resistances
-    xbar.adc     [adc] from its mvm part; transposed reads (vmm) use the same, with ranges set by each sample
+    xbar.adc     [adc] from its mvm part; transposed reads (vmm) keep its range where they are said to, and else set their own
     xbar.dac     [dac] likewise, its range from core.mapping.inputs
 
 Conductances there are in units of 1/Rmin, errors "independent" in that unit and "proportional" in that of the cell's own.  The
@@ -67,6 +67,7 @@ class _Import:
     def __init__(self, source: str, config: dict[str, Any]) -> None:
         self.parameters = Parameters(source, config)
         self.ledger = self.parameters.ledger
+        self.fixed: dict[str, str] = {}  # what the report says of sections that keep the ranges of transposed reads
         self.name = f"crosssim {Path(source).stem}" if source.endswith(".json") else "crosssim"
 
     def result(self) -> tuple[Hardware, ImportReport]:
@@ -78,6 +79,7 @@ class _Import:
             "name": self.name, "links": "digital", "device": device, "tile": tile, "mapping": mapping, "dac": dac,
             "adc": self._adc(dac, tile, device), "update": {"mode": "write_verify"}, "read": cell.read,
         }  # fmt: skip
+        self._transposed(data)
         wires = self._wires(self.parameters.section("xbar.array.parasitics"), mapping["scheme"])
         if wires is not None:
             data["wires"] = wires
@@ -97,7 +99,7 @@ class _Import:
             mvm = self.parameters.sections.get(f"{name.removesuffix('vmm')}mvm", {})
             for key, value in given.items():
                 if value == mvm.get(key):
-                    ledger.mapped(f"{name}.{key}", "as mvm")
+                    ledger.mapped(f"{name}.{key}", f"as mvm{self.fixed.get(name, '')}")
                 else:
                     ledger.ignored(f"{name}.{key}", "transposed reads use mvm's converters, ranges set by each sample")
         elif given.keys() <= {"_match"}:
@@ -209,6 +211,15 @@ class _Import:
         }  # fmt: skip
 
     # --- converters
+
+    def _transposed(self, data: dict[str, Any]) -> None:
+        # Transposed reads keep mvm's ranges where vmm says the same.
+        for converter, section in (("dac", "core.mapping.inputs"), ("adc", "xbar.adc")):
+            given, mvm = (self.parameters.sections.get(f"{section}.{way}") for way in ("vmm", "mvm"))
+            if data[converter].get("range") != "fixed" or not given or given != mvm:
+                return
+            data[converter]["transposed_range"] = "fixed"
+            self.fixed[f"{section}.vmm"] = f'; {converter}.transposed_range = "fixed"'
 
     def _converter(self, values: Mapping[str, Any], name: str, here: str) -> dict[str, Any]:
         ledger, model = self.ledger, values["model"]

@@ -112,6 +112,10 @@ class Ledger:
         """Say that `field` has no counterpart, and why."""
         self._fates[field] = ("ignored", "", reason)
 
+    def fate(self, field: str) -> tuple[str, str, str]:
+        """Return (status, here, reason) of a field that is spoken for; mapped where nobody has."""
+        return self._fates.get(field, ("mapped", "", ""))
+
     def error(self, field: str, value: object, accepted: str) -> ValueError:
         """Return the error of a field that cannot be read."""
         return ValueError(f"{self.source}: {field}: found {shown(value)}; accepted: {accepted}.")
