@@ -233,6 +233,10 @@ class CrossbarDense(_CrossbarOperator):
         return a.reshape(-1, a.shape[-1]), d.reshape(-1, d.shape[-1])
 
     def _read(self, a: np.ndarray, transposed: bool) -> np.ndarray:
+        if a.ndim == 2 and self.tiles.one_pass(a, transposed):
+            out, squares, lost = self.tiles.read_in_one_pass(a, transposed)
+            self._count(transposed, len(a), 0, lost, self.tiles.power(squares, transposed))
+            return out
         driven, shares, squares = self._drive(a, transposed)
         vectors = driven.reshape(-1, a.shape[-1])
         out, saturated, lost = self.tiles.read(

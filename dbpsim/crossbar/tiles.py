@@ -27,10 +27,12 @@ from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.mapping import blocks, limits_of_rows, tile_count
 from dbpsim.crossbar.views import Bank
 from dbpsim.devices.drift import global_scale
+from dbpsim.kernels.dense_read import read_dense
 from dbpsim.kernels.memory import empty
 from dbpsim.kernels.random import bits, stream, stream_key
 from dbpsim.kernels.readout import read_out
 
+_ONE_PASS = 1 << 21  # products from which waking the threads for one pass over all of a read pays
 _KNOWN_VECTORS = 32  # that compensation reads: their mean |y| is known to a few per cent of one output's spread
 
 
@@ -145,6 +147,22 @@ class TiledMatrix:
                 np.add(target, out if number else 0, out=out)
             saturated, lost = saturated + over, lost + under
         return out, saturated, lost
+
+    def one_pass(self, a: np.ndarray, transposed: bool) -> bool:
+        """Whether a read of the vectors `a` is large and plain enough for `read_in_one_pass`."""
+        hardware, (rows, columns) = self.hardware, self.shape
+        step = hardware.tile.columns if transposed else hardware.tile.rows
+        plain = hardware.mapping.scale == "matrix" and not self.coupled and hardware.dac.levels > 0 and hardware.adc.levels > 0
+        own = not hardware.dac.fixed(transposed) and not hardware.adc.fixed(transposed)
+        return plain and own and a.shape[1] <= step and len(a) * rows * columns >= _ONE_PASS
+
+    def read_in_one_pass(self, a: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray, int]:
+        """Return (W a or W^T a, sum over vectors of each line's (input / full scale)^2, values lost), converters included."""
+        view, key, hardware = self.views[transposed], np.uint64(bits(self.next_key(transposed), 0)), self.hardware
+        weights, variance = view.weights, view.variance
+        if transposed:
+            weights, variance = weights.T, None if variance is None else variance.T
+        return read_dense(np.ascontiguousarray(a), weights, variance, key, hardware.dac.levels, hardware.adc.levels)
 
     def _gain(self, transposed: bool, cut: slice) -> np.ndarray | None:
         # What the results of the tiles that `cut` drives are multiplied by, behind the converter; None where it is one number.

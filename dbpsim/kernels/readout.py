@@ -25,11 +25,12 @@ from dbpsim.kernels.policy import kernel, parallel_kernel, serial_twin
 _LANES = 16
 _COLUMNS = 1024
 # Adding and subtracting 1.5 x 2^mantissa rounds to the nearest integer (ties to even), and vectorises.
-_ROUNDER = {np.dtype(np.float32): np.float32(1.5 * 2**23), np.dtype(np.float64): np.float64(1.5 * 2**52)}
+ROUNDER = {np.dtype(np.float32): np.float32(1.5 * 2**23), np.dtype(np.float64): np.float64(1.5 * 2**52)}
 
 
 @kernel
-def _largest(x):
+def largest(x):
+    """Return the largest magnitude of `x`."""
     # A strict maximum does not vectorise; 16 of them side by side do.
     lanes = np.zeros(_LANES, x.dtype)
     whole = x.shape[0] - x.shape[0] % _LANES
@@ -44,7 +45,8 @@ def _largest(x):
 
 
 @kernel
-def _quantise(x, limit, levels, rounder, accumulate, out):
+def quantise(x, limit, levels, rounder, accumulate, out):
+    """Convert `x` into `out`, or add it to `out`; return how many values were beyond the limit, and how many became zero."""
     step = limit / levels
     inverse = levels / limit if limit > 0 else levels - levels
     saturated, lost = 0, 0
@@ -59,7 +61,8 @@ def _quantise(x, limit, levels, rounder, accumulate, out):
 
 
 @kernel
-def _add_noise(x, variance, z):
+def add_noise(x, variance, z):
+    """Add to `x` the deviates `z` times the root of `variance`."""
     for i in range(x.shape[0]):
         x[i] += np.sqrt(variance[i]) * z[i]
 
@@ -67,9 +70,9 @@ def _add_noise(x, variance, z):
 @parallel_kernel
 def _digitise(a, limit, levels, rounder, out, range_, counts):
     for s in prange(a.shape[0]):
-        range_[s] = limit if limit > 0 else _largest(a[s])
+        range_[s] = limit if limit > 0 else largest(a[s])
         if levels > 0:
-            counts[s, 0], counts[s, 1] = _quantise(a[s], range_[s], levels, rounder, False, out[s])
+            counts[s, 0], counts[s, 1] = quantise(a[s], range_[s], levels, rounder, False, out[s])
 
 
 @parallel_kernel
@@ -82,10 +85,10 @@ def _read_out(x, variance, noisy, limit, levels, rounder, key, first, accumulate
             for i in range(0, size, BLOCK):
                 count = min(BLOCK, size - i)
                 fill_normals(key, start + i // 2, z[: count + count % 2])
-                _add_noise(x[s, i : i + count], variance[s, i : i + count], z)
+                add_noise(x[s, i : i + count], variance[s, i : i + count], z)
         if levels > 0:
-            reach = limit if limit > 0 else _largest(x[s])
-            counts[s, 0], counts[s, 1] = _quantise(x[s], reach, levels, rounder, accumulate, out[s])
+            reach = limit if limit > 0 else largest(x[s])
+            counts[s, 0], counts[s, 1] = quantise(x[s], reach, levels, rounder, accumulate, out[s])
         elif accumulate:
             out[s] += x[s]
         else:
@@ -131,7 +134,7 @@ def digitise(a: np.ndarray, limit: float, levels: int) -> tuple[np.ndarray, np.n
     kind = a.dtype.type
     range_, counts = np.zeros(len(a), a.dtype), np.zeros((len(a), 2), np.int64)
     out = empty(a.shape, a.dtype) if levels else a
-    _sized(_digitise, a.size)(a, kind(limit), kind(levels), _ROUNDER[a.dtype], out, range_, counts)
+    _sized(_digitise, a.size)(a, kind(limit), kind(levels), ROUNDER[a.dtype], out, range_, counts)
     return out, range_, int(counts[:, 0].sum()), int(counts[:, 1].sum())
 
 
@@ -174,7 +177,7 @@ def read_out(
         variance is not None,
         kind(limit),
         kind(levels),
-        _ROUNDER[x.dtype],
+        ROUNDER[x.dtype],
         key,
         first,
         accumulate,
