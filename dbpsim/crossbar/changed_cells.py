@@ -60,7 +60,7 @@ def updated_effective_conductance(
             f"{columns.shape}, values {new.shape}: accepted are the shape of the cells, and three of (changed,)"
         )
     if not ((rows >= 0) & (rows < g.shape[0]) & (columns >= 0) & (columns < g.shape[1])).all():
-        raise ValueError(f"wires: changed cells outside the array: accepted are rows 0 to {len(g) - 1}, columns to {g.shape[1] - 1}")
+        raise ValueError(f"wires: changed cells outside the array: accepted is below {len(g)}, {g.shape[1]}")
     if len(np.unique(rows * g.shape[1] + columns)) < len(rows):
         raise ValueError("wires: a changed cell is named twice")
     after = g.copy()

@@ -105,6 +105,14 @@ def checked(conductances: np.ndarray) -> np.ndarray:
     return g
 
 
+def checked_voltages(voltages: np.ndarray, rows: int) -> np.ndarray:
+    """Return `voltages` as (batch, rows) float64; ValueError where they cannot be."""
+    v = np.asarray(voltages, dtype=np.float64)
+    if v.ndim != 2 or v.shape[1] != rows or not np.isfinite(v).all():
+        raise ValueError(f"wires: voltages of shape {v.shape}: accepted is (batch, {rows}), finite")
+    return v
+
+
 def solve(conductances: np.ndarray, voltages: np.ndarray, wires: Wires) -> Solution:
     """Solve the crossbar `conductances` (rows, columns) S for `voltages` (batch, rows) V at its rows.
 
@@ -114,17 +122,19 @@ def solve(conductances: np.ndarray, voltages: np.ndarray, wires: Wires) -> Solut
     >>> float(found.currents[0, 0].round(9))
     0.0005
     """
-    g = checked(conductances)
-    v = np.asarray(voltages, dtype=np.float64)
-    if v.ndim != 2 or v.shape[1] != len(g) or not np.isfinite(v).all():
-        raise ValueError(f"wires: voltages of shape {v.shape}: accepted is (batch, {len(g)}), finite")
+    g, v = checked(conductances), checked_voltages(voltages, len(conductances))
     found = solve_network(g, v, wires, True)
+    return with_powers(found, v, g * (found.row_voltages - found.column_voltages), wires)
+
+
+def with_powers(found: Network, v: np.ndarray, cell_currents: np.ndarray, wires: Wires) -> Solution:
+    """Return the solution with what sources give, and what cells (batch, rows, columns) A and wires turn into heat."""
     currents, entering, u, b = found.currents, found.into, found.row_voltages, found.column_voltages
     wire = (entering**2).sum(1) * (wires.r_driver_ohm + wires.r_segment_row_ohm)
     wire += (currents**2).sum(1) * (wires.r_sense_ohm + wires.r_segment_column_ohm)
     wire += (np.diff(u, axis=2) ** 2).sum((1, 2)) / wires.r_segment_row_ohm
     wire += (np.diff(b, axis=1) ** 2).sum((1, 2)) / wires.r_segment_column_ohm
-    cell = (g * (u - b) ** 2).sum((1, 2))
+    cell = (cell_currents * (u - b)).sum((1, 2))
     return Solution(currents, u, b, (v * entering).sum(1), cell, wire)
 
 
