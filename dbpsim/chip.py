@@ -19,7 +19,7 @@ from dbpsim.crossbar.activity import Activity, measure
 from dbpsim.crossbar.hardware import Hardware, load_hardware
 from dbpsim.crossbar.operators import CrossbarConvolution, CrossbarDense
 from dbpsim.crossbar.table import NAMES, csv_lines
-from dbpsim.crossbar.tile_wires import solve_seconds
+from dbpsim.crossbar.wire_cost import solve_bytes, solve_seconds
 from dbpsim.files import atomic
 from dbpsim.network.graph import Network, Stage
 from dbpsim.network.layers import Conv2d, WeightLayer
@@ -250,10 +250,14 @@ def _refuse_infinite(stage: str, weight: np.ndarray) -> None:
         raise ValueError(f"{stage}: weights hold NaN or infinity; found {np.count_nonzero(~np.isfinite(weight))}.")
 
 
-def _say_how_long(network: Network, hardware: Hardware) -> None:
+def _shapes(network: Network) -> list[tuple[int, int]]:
+    # (rows, columns) of every weight as the arrays see it.
     weights = [stage.weight_layer.parameters["weight"] for stage in network.weight_stages]  # type: ignore[union-attr]
-    shapes = [(w.size // w.shape[-1], w.shape[-1]) if w.ndim == 4 else w.shape[::-1] for w in weights]
-    tiles, seconds = solve_seconds(shapes, hardware)
+    return [(w.size // w.shape[-1], w.shape[-1]) if w.ndim == 4 else w.shape[::-1] for w in weights]
+
+
+def _say_how_long(network: Network, hardware: Hardware) -> None:
+    tiles, seconds = solve_seconds(_shapes(network), hardware)
     if seconds > _LONG_S:
         warnings.warn(
             f"{network.name} on {hardware.name}: solving the wires of {tiles} tiles takes about {seconds:.0f} s here, and again "
@@ -272,9 +276,10 @@ def _refuse(network: Network, hardware: Hardware) -> None:
     arrays = (cells + 3) * (2 if mapping.transpose == "replica" else 1)  # with what reads see and the controller believes
     arrays += 6 if hardware.wired else 0  # a view a direction, and admittances
     needed = arrays * sum(weight.nbytes for weight in weights.values())
+    needed += solve_bytes(_shapes(network), hardware)
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else math.inf
     if needed > there:
         raise ValueError(
             f"{network.name} on {hardware.name}: cells of {needed / 2**30:.3g} GiB do not fit into the {there / 2**30:.3g} GiB "
-            "of this machine; accepted: a smaller network, or fewer slices."
+            "of this machine; accepted: a smaller network, fewer slices, or smaller tiles where wires are solved."
         )

@@ -18,19 +18,13 @@ both are of the order of the loss squared for inputs of random sign.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from dbpsim.crossbar.hardware import Hardware
-from dbpsim.crossbar.mapping import blocks, reference_S
 from dbpsim.crossbar.uncoupled_lines import UncoupledLines
 from dbpsim.crossbar.wires import Wires, effective_conductance, end_currents
-
-_PROBE = 32  # driven lines that are timed
-_WORTH_A_PROBE = 20  # times the work of the probe: less than that is not worth an estimate
 
 
 @dataclass(frozen=True)
@@ -108,32 +102,3 @@ def _first_order(cells: np.ndarray, wires: Wires, directions: tuple[bool, ...], 
 def noise_share(seen: np.ndarray, held: np.ndarray) -> np.ndarray:
     """Return what the sigma of cells that hold `held` S and are seen as `seen` S is multiplied by."""
     return np.clip(np.divide(seen, held, out=np.ones_like(seen), where=held > 0), 0, 1)
-
-
-def solve_seconds(shapes: Iterable[tuple[int, int]], hardware: Hardware) -> tuple[int, float]:
-    """Return how many tiles matrices of `shapes` (rows, columns) take and the time (s) that solving their wires takes here.
-
-    The time is 0 where there are no wires, few cells, or nothing to solve; else a part of the largest tile, its cells at a
-    quarter of the window, is solved and timed, and the rest goes as cells times driven lines.
-    """
-    if hardware.wires is None or not hardware.wired or hardware.wires.method != "exact":
-        return 0, 0.0
-    tile, window, scheme = hardware.tile, hardware.device.conductance, hardware.mapping.scheme
-    slices = hardware.mapping.slices if scheme == "bit_sliced" else 1
-    sizes = []
-    for shape in shapes:
-        down, across = (blocks(size, step) for size, step in zip(shape, (tile.rows, tile.columns), strict=True))
-        widths = [c.stop - c.start for c in across]
-        sizes += [(r.stop - r.start, n + 1 if scheme == "offset_column" else 2 * n, n) for r in down for n in widths] * slices
-    # driven lines of the two reads, and once more the rows for the effective matrix of the second
-    shared = hardware.mapping.transpose == "same" and hardware.wires.driver_ohm == hardware.wires.sense_ohm
-    work = sum(rows * lines * (rows + columns + (0 if shared else rows)) for rows, lines, columns in sizes)
-    rows, lines, _ = max(sizes, key=lambda size: size[0] * size[1])
-    probe = rows * lines * min(rows, _PROBE)
-    if work < _WORTH_A_PROBE * probe:
-        return len(sizes), 0.0
-    cells, resistances = np.full((rows, lines), 0.5 * (window.g_min_S + reference_S(window))), hardware.wires.resistances
-    end_currents(cells[:2, :2], np.eye(2)[:, : min(rows, 2)], resistances)  # compiles
-    start = time.perf_counter()
-    end_currents(cells, np.eye(rows)[:_PROBE], resistances)
-    return len(sizes), (time.perf_counter() - start) * work / probe

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import dbpsim as dbp
-from dbpsim.crossbar import CrossbarConvolution, CrossbarDense, list_hardware, load_hardware, tile_wires, views
-from dbpsim.crossbar.tile_wires import between_ends, solve_seconds
+from dbpsim.crossbar import CrossbarConvolution, CrossbarDense, list_hardware, load_hardware, tile_wires, views, wire_cost
+from dbpsim.crossbar.tile_wires import between_ends
+from dbpsim.crossbar.wire_cost import solve_bytes, solve_seconds
 from dbpsim.crossbar.wires import Wires, effective_conductance, end_currents, solve
 from dbpsim.devices.read_noise import read_sigma
 from dbpsim.kernels.im2col import fold, patches
@@ -266,7 +267,7 @@ def test_time_is_told_before_the_work(mapping, lines, monkeypatch):
     changes = QUIET | SEGMENTS | mapping | {"tile.rows": 64, "tile.columns": 16}
     hardware = load_hardware("ecram", changes)
     clock = iter([5.0, 5.5])
-    monkeypatch.setattr(tile_wires, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(wire_cost, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     tiles, told = solve_seconds([(320, 32)], hardware)
     solved = []  # cells times driven lines, of every solve there is
     monkeypatch.setattr(tile_wires, "end_currents", lambda g, v, w: solved.append(g.size * len(v)) or end_currents(g, v, w))
@@ -346,3 +347,15 @@ def test_views_do_not_depend_on_threads():
         np.testing.assert_array_equal(one.weights, two.weights)
         for place, y in one.admittance.items():
             np.testing.assert_array_equal(y, two.admittance[place])
+
+
+def test_a_tile_too_large_to_solve_is_refused_before_any_work():
+    net, wires = dbp.models.mlp(37, 18), SEGMENTS | {"tile.rows": 65536, "tile.columns": 65536}
+    huge = [(65536, 65536)]
+    assert solve_bytes(huge, load_hardware("pcm", wires)) > 2**40
+    assert solve_bytes(huge, load_hardware("pcm", wires | {"wires.method": "first_order"})) == 0
+    assert 0 < solve_bytes([(37, 18)], load_hardware("pcm", wires)) < 2**20 * numba.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dbp.chip, "_shapes", lambda _: huge)
+        with pytest.raises(ValueError, match=r"do not fit into the .* smaller tiles"):
+            dbp.Chip.program(net, load_hardware("pcm", wires))
