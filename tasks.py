@@ -21,6 +21,7 @@ VENV = ROOT / ".venv"
 PEERS = {
     "vgg9_vs_pytorch": (ROOT / ".venv-peers", ["torch==2.13.0", "numpy<2.4"]),
     "tile_vs_aihwkit": (ROOT / ".venv-peers-aihwkit", ["torch==2.10.0", "torchvision==0.25.0", "aihwkit==1.1.0"]),
+    "vgg9_chip_vs_aihwkit": (ROOT / ".venv-peers-aihwkit", ["torch==2.10.0", "torchvision==0.25.0", "aihwkit==1.1.0"]),
     # badcrossbar's pycairo only draws, and needs cairo's headers; CrossSim: see the benchmark
     "wires_vs_peers": (
         ROOT / ".venv-peers-wires",
