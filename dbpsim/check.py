@@ -36,6 +36,7 @@ from dbpsim.credit.fidelity import fidelity
 from dbpsim.credit.relax import Relaxation
 from dbpsim.crossbar.activity import StageActivity
 from dbpsim.crossbar.operators import CrossbarConvolution, CrossbarDense
+from dbpsim.devices.update import middle_step
 from dbpsim.files import finite
 from dbpsim.findings import Finding, Limits, Rehearsal, StageCheck, findings, summary
 from dbpsim.network.graph import INPUT, Network
@@ -246,7 +247,7 @@ def _step(bar: CrossbarDense | CrossbarConvolution) -> float | None:
         return cells.in_place.step_weight
     if update is None or bar.hardware.update.mode != "mixed_precision":
         return None
-    return update.step_S * float(np.median(cells.w_max)) / cells.device.conductance.span_S * (3 - len(cells.sides))
+    return middle_step(update) * float(np.median(cells.w_max)) / cells.device.conductance.span_S * (3 - len(cells.sides))
 
 
 def _misalignments(gradients: Mapping[str, np.ndarray], exact: Mapping[str, np.ndarray]) -> dict[str, float]:

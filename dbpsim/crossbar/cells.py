@@ -34,7 +34,7 @@ from dbpsim.crossbar.writes import InPlace, PulsedPairs, pairs, zero_of
 from dbpsim.devices.ageing import aged, ages
 from dbpsim.devices.faults import pin
 from dbpsim.devices.programming import written
-from dbpsim.devices.update import pulse, whole_pulses
+from dbpsim.devices.update import middle_step, pulse, whole_pulses
 from dbpsim.devices.update_laws import Update
 from dbpsim.devices.window import moves, swings, window_left, windows
 from dbpsim.kernels.cell_random import CellRandom
@@ -303,7 +303,7 @@ class Cells:
         assert self.believed is not None
         old, window = self.believed[cut], self.device.conductance
         one = len(self.sides) == 1  # a step of an offset column's only cell counts twice: see `mapping`
-        step = old.dtype.type(update.step_S * (2 if one else 1))
+        step = old.dtype.type(middle_step(update) * (2 if one else 1))
         wanted = self._wanted(matrix, cut)
         n = whole_pulses((wanted - old) / old.dtype.type(2 if one else 1), update)
         at = np.flatnonzero(n)

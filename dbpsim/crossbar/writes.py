@@ -26,7 +26,7 @@ from dbpsim.devices.programming import written
 from dbpsim.devices.pulse_trains import coincidences
 from dbpsim.devices.read_noise import read_sigma
 from dbpsim.devices.schema import Device
-from dbpsim.devices.update import pulse, symmetry_point, symmetry_points
+from dbpsim.devices.update import mean_steps, pulse, symmetry_point, symmetry_points
 from dbpsim.kernels.random import bits, stream, stream_key
 
 
@@ -137,6 +137,13 @@ class PulsedPairs:
         return round(given)
 
 
+def _step_at_zero(device: Device) -> float:
+    # Mean of both directions, or of the only one.  (aihwkit calls it the granularity of a weight.)
+    assert device.update is not None
+    up, down = mean_steps(device.update, np.array(zero_of(device).reference_S), device.conductance)
+    return float(up if device.update.polarity == "up" else (up + down) / 2)
+
+
 class InPlace:
     """How the weights of one matrix descend on the array itself.
 
@@ -164,6 +171,7 @@ class InPlace:
     def __init__(self, scheme: UpdateScheme, pairs: PulsedPairs, scale: float, before: InPlace | None = None) -> None:
         self.scheme, self.pairs, self.scale = scheme, pairs, scale
         self.key = stream_key(pairs.seed, pairs.name, "trains")
+        self._step_S = _step_at_zero(pairs.device)
         self.line: int = 0
         self.step: int = 0 if before is None else before.step
         self.fast: PulsedPairs | None = None
@@ -177,9 +185,8 @@ class InPlace:
 
     @property
     def step_weight(self) -> float:
-        """Weight that one pulse in the middle of the window is worth."""
-        assert self.pairs.device.update is not None
-        return self.pairs.device.update.step_S * self.scale
+        """Weight that one pulse at a weight of zero is worth, in the mean of both directions or in the only one."""
+        return self._step_S * self.scale
 
     def descend(self, a: np.ndarray, d: np.ndarray, rate: float) -> Counts:
         """Make the step W <- W - rate sum_s a_s d_s^T as the scheme does; return what it took.

@@ -1,6 +1,6 @@
 """Programming pulses: what they do to a cell, for any number of them and any law.
 
-    pulses = trunc(wanted change / step_S)
+    pulses = trunc(wanted change / mean step in the middle of the window)
 
 is what a controller gives that does not look at the result; what is smaller than a step waits in its accumulator
 (mixed-precision training: Nandakumar et al., Front. Neurosci. 14:406, 2020).  The laws of the step are those of
@@ -29,7 +29,24 @@ def whole_pulses(wanted: np.ndarray, update: Update) -> np.ndarray:
     [0.0, -2.0]
     """
     # A belief is a multiple of the step up to rounding: a step short of one by rounding is one.
-    return np.trunc(wanted / wanted.dtype.type(update.step_S) * wanted.dtype.type(1 + 1e-6))
+    return np.trunc(wanted / wanted.dtype.type(middle_step(update)) * wanted.dtype.type(1 + 1e-6))
+
+
+def middle_step(update: Update) -> float:
+    """Return the mean step (S) in the middle of the window, of both directions or of the only one.
+
+    That is step_S but for the exponential and piecewise laws, whose factors need not be 1 there.
+
+    Examples
+    --------
+    >>> from dbpsim.devices import load_device
+    >>> law = load_device("reram_hfo2_gong2018").update  # 1 + 1.18 exp(-2.5) up, 1 + 0.081 exp(2.5) down
+    >>> round(middle_step(law) / law.step_S, 2)
+    1.48
+    """
+    up, down = (float(factor) for factor in step_factors(update, np.zeros(())))
+    up, down = (1 + update.asymmetry) * up, (1 - update.asymmetry) * down
+    return update.step_S * (up if update.polarity == "up" else (up + down) / 2)
 
 
 def step_factors(update: Update, xi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

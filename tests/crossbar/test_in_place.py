@@ -174,3 +174,19 @@ def test_a_cost_without_the_energy_of_a_pulse_says_so():
     unknown = dbp.cost(dbp.Chip.program(net, load_hardware("ecram", {"device": "ecram_mo_kim2019"}))).notes
     assert f"{word} ecram_mo_kim2019 does not know its energy_per_pulse_J" in unknown
     assert not any(note.startswith(word) for note in dbp.cost(dbp.Chip.program(net, "ecram")).notes)
+
+
+@pytest.mark.parametrize("device", ["ecram", "ecram_li_tang2018", "reram_hfo2_gong2018", "pcm_nandakumar2020"])
+def test_a_small_update_from_zero_is_what_the_learning_rate_asks_for(device):
+    # whatever the law makes of step_S: an exponential one multiplies it by more than 1 in the middle, by 28 in an empty PCM cell
+    quiet = {f"device.update.{k}": 0.0 for k in ("step_spread", "asymmetry_spread", "upper_spread", "lower_spread", "step_sigma")}
+    hardware = load_hardware(load_hardware("ecram", {"device": device, "update.mode": "stochastic_pulses"}), quiet)
+    start = np.zeros((200, 200), np.float32)
+    start[0, 0] = 1.0  # the weight that fills the window
+    for sign in (1, -1):
+        bar = CrossbarDense(start, hardware, "tile", 0)
+        rate = 0.5 * bar.tiles.cells.in_place.step_weight
+        before = bar.tiles.views[0].weights.copy()
+        bar.descend(np.full((1, 200), -sign, np.float32), np.ones((1, 200), np.float32), rate)
+        moved = (bar.tiles.views[0].weights - before)[1:, 1:].mean()
+        assert moved / (sign * rate) == pytest.approx(1.0, abs=0.08)  # 200 lines on either side, on or off together
