@@ -31,9 +31,14 @@ arguments.add_argument("--width", type=int, default=8, help="width of the VGG9 (
 arguments.add_argument("--batch", type=int, default=32)
 
 
-def relative(found: dict[str, np.ndarray], exact: dict[str, np.ndarray]) -> float:
+def apart(found: dict[str, np.ndarray], exact: dict[str, np.ndarray]) -> float:
     """Return |found - exact| / |exact| over all arrays."""
-    return float(np.sqrt(sum(((found[k] - g) ** 2).sum() for k, g in exact.items()) / sum((g**2).sum() for g in exact.values())))
+    return dbp.fidelity(found, exact).whole.relative_error
+
+
+def views(chip: dbp.Chip, way: int) -> dict[str, np.ndarray]:
+    """Return the weights that forward (0) or transposed reads (1) see, as the arrays hold them."""
+    return {f"{name}.weight": bar.tiles.views[way].weights for name, bar in chip.crossbars.items()}
 
 
 def seen_by(chip: dbp.Chip, width: int) -> dbp.Network:
@@ -52,7 +57,7 @@ def main(options: argparse.Namespace) -> None:
     kind = dbp.load_hardware(options.hardware, {"tile.rows": options.tile, "tile.columns": options.tile})
     off = {f"effects.{name}": False for name in kind.effects.model_dump() if name != "wires"}
     kind = dbp.load_hardware(kind, off | {"dac.bits": "none", "adc.bits": "none"})
-    bare = {name: bar.tiles.views[0].weights for name, bar in dbp.Chip.program(network, kind).crossbars.items()}
+    bare = views(dbp.Chip.program(network, kind), 0)
     print("driver ohm   ohm a cell   weights seen   of the way back   gradient: of those seen   of those wanted   programmed in")
     for driver in options.driver_ohm:
         for ohm in options.ohm:
@@ -60,11 +65,11 @@ def main(options: argparse.Namespace) -> None:
             start = time.perf_counter()
             chip = dbp.Chip.program(network, dbp.load_hardware(kind, wires))
             took = time.perf_counter() - start
-            forward, back = ({name: bar.tiles.views[way].weights for name, bar in chip.crossbars.items()} for way in (0, 1))
+            forward, back = views(chip, 0), views(chip, 1)
             found = dbp.backprop(chip, x, y).gradients
-            errors = relative(found, dbp.backprop(seen_by(chip, options.width), x, y).gradients), relative(found, wanted)
+            errors = apart(found, dbp.backprop(seen_by(chip, options.width), x, y).gradients), apart(found, wanted)
             print(
-                f"{driver:10g} {ohm:12.3g} {relative(forward, bare):14.4f} {relative(back, forward):17.2e}"
+                f"{driver:10g} {ohm:12.3g} {apart(forward, bare):14.4f} {apart(back, forward):17.2e}"
                 f" {errors[0]:25.2e} {errors[1]:17.4f} {took:13.1f} s"
             )
 

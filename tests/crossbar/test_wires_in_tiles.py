@@ -359,3 +359,21 @@ def test_a_tile_too_large_to_solve_is_refused_before_any_work():
         patch.setattr(dbp.chip, "_shapes", lambda _: huge)
         with pytest.raises(ValueError, match=r"do not fit into the .* smaller tiles"):
             dbp.Chip.program(net, load_hardware("pcm", wires))
+
+
+@pytest.mark.parametrize("mapping", [*MAPPINGS[:3], MAPPINGS[5]])
+def test_every_other_effect_goes_on_behind_wires(mapping):
+    """Faulty cells, frozen noise, drift and writes: a chip resumed from its state reads the same bits."""
+    faults = {"stuck_on": 0.02, "stuck_off": 0.03, "dead_rows": 0.05, "dead_columns": 0.05, "source": "a test"}
+    effects = {"effects.read_noise": True, "read.slow_noise": "frozen", "device.faults": faults, "device.read_noise.white_share": 0.01}
+    changes = SEGMENTS | effects | mapping | {"update.mode": "write_verify"}
+    chip, other = dense(changes), dense(changes)
+    chip.wait(1e4, compensate=True)
+    chip.write(W + np.where(np.random.default_rng(3).random(W.shape) < 0.01, 0.3, 0.0))
+    other.load_state(chip.state())
+    a, d = np.random.default_rng(1).standard_normal((4, 37)), np.random.default_rng(2).standard_normal((4, 18))
+    assert chip.noisy
+    for read, v in (("forward", a), ("transpose", d)):
+        found = getattr(chip, read)(v)
+        assert np.isfinite(found).all()
+        np.testing.assert_array_equal(found, getattr(other, read)(v))
