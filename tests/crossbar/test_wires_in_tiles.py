@@ -365,8 +365,8 @@ def test_a_tile_too_large_to_solve_is_refused_before_any_work():
 def test_every_other_effect_goes_on_behind_wires(mapping):
     """Faulty cells, frozen noise, drift and writes: a chip resumed from its state reads the same bits."""
     faults = {"stuck_on": 0.02, "stuck_off": 0.03, "dead_rows": 0.05, "dead_columns": 0.05, "source": "a test"}
-    effects = {"effects.read_noise": True, "read.slow_noise": "frozen", "device.faults": faults, "device.read_noise.white_share": 0.01}
-    changes = SEGMENTS | effects | mapping | {"update.mode": "write_verify"}
+    noise = {"effects.read_noise": True, "read.slow_noise": "frozen", "device.read_noise.white_share": 0.01}
+    changes = SEGMENTS | noise | mapping | {"update.mode": "write_verify", "device.faults": faults}
     chip, other = dense(changes), dense(changes)
     chip.wait(1e4, compensate=True)
     chip.write(W + np.where(np.random.default_rng(3).random(W.shape) < 0.01, 0.3, 0.0))
