@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import numba
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import dbpsim as dbp
 from dbpsim.crossbar import CrossbarConvolution, CrossbarDense, list_hardware, load_hardware, tile_wires, views, wire_cost
@@ -377,3 +379,26 @@ def test_every_other_effect_goes_on_behind_wires(mapping):
         found = getattr(chip, read)(v)
         assert np.isfinite(found).all()
         np.testing.assert_array_equal(found, getattr(other, read)(v))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(1, 9), st.integers(1, 9), st.integers(0, 99), st.booleans(), st.floats(0, 0.9),
+    st.tuples(*[st.floats(1e-2, 1e3)] * 2, *[st.sampled_from([0.0, 50.0, 700.0])] * 2),
+)  # fmt: skip
+def test_what_goes_into_a_tile_comes_out(rows, columns, seed, paired, empty, ohms):
+    random = np.random.default_rng(seed)
+    plus, minus = random.uniform(0, 1e-4, (2, rows, columns)) * (random.random((2, rows, columns)) > empty)
+    minus = minus if paired else minus[:, :1]
+    wires = Wires(*ohms)
+    found = between_ends(plus, minus, wires, (False, True))
+    size = max(plus.max(), minus.max(), 1e-12)
+    for ends in found.values():
+        assert (ends.plus >= -1e-12 * size).all()
+        seen, held = (p.sum(axis=1) + m.sum(axis=1) for p, m in ((ends.plus, ends.minus), (plus, minus)))
+        assert (seen <= held + 1e-11 * size).all()  # a line gives no more than its cells would without wires
+        np.testing.assert_allclose(ends.admittance, ends.admittance.T, rtol=0, atol=1e-10 * size)
+        assert np.linalg.eigvalsh(ends.admittance).min() >= -1e-9 * size
+    # all rows at once: what they take is what the bit lines and the other rows' drivers give back
+    out = found[False].plus.sum(axis=1) + found[False].minus.sum(axis=1)
+    np.testing.assert_allclose(found[False].admittance.sum(axis=0), out, rtol=0, atol=1e-10 * size)
