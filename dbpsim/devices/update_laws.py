@@ -5,7 +5,7 @@ In a window g_min to g_max of width span, with xi = (2 g - g_max - g_min) / span
     up:    g <- g + step_S (1 + asymmetry) d f_up(xi)   (1 + step_sigma z)
     down:  g <- g - step_S (1 - asymmetry) d f_down(xi) (1 + step_sigma z),      z ~ N(0, 1) at every pulse,
 
-and the cell stays between its own bounds.  step_S is the mean step in the middle of the window.  The laws:
+and the cell stays between its own bounds.  step_S is the mean step in the middle of the window where f is 1 there.  The laws:
 
     law                 f_up(xi)                                f_down(xi)
     constant_step       1                                       1
@@ -45,7 +45,8 @@ class Update(Section):
     polarity : {"up", "both"}
         One-sided cells only rise, and a pair of them is erased and programmed anew when one is full.
     step_S : float
-        Mean step in the middle of the window.
+        What the law's factors multiply: the mean step in the middle of the window where they are 1 there (not so of an
+        exponential step: `dbpsim.devices.update.middle_step`).
     step_sigma : float
         Spread from pulse to pulse, a multiple of the step.
     noise : {"step", "fixed"}
