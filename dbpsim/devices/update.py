@@ -9,6 +9,8 @@ is what a controller gives that does not look at the result; what is smaller tha
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from dbpsim.devices.schema import Conductance
@@ -128,8 +130,9 @@ def _slopes(update: Update) -> tuple[float, float]:
     return (1.0, 1.0) if isinstance(update, SoftBounds) else (0.0, 0.0)
 
 
+@lru_cache(maxsize=64)  # a step of training asks once a tile
 def law_numbers(update: Update, window: Conductance) -> tuple[np.ndarray, np.ndarray]:
-    """Return the law as the kernels of `dbpsim.kernels.pulses` take it: (numbers, table)."""
+    """Return the law as the kernels of `dbpsim.kernels.pulses` take it: (numbers, table), shared, not to be changed."""
     half = window.span_S / 2
     gamma_up, gamma_down = _slopes(update)
     values = {
