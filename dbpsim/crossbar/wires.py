@@ -71,9 +71,7 @@ def _in_lanes(x: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(padded.reshape(blocks, LANES, -1).transpose(0, 2, 1))
 
 
-def solve_network(
-    g: np.ndarray, v: np.ndarray, wires: Wires, keep: bool, source: np.ndarray | None = None
-) -> Network:
+def solve_network(g: np.ndarray, v: np.ndarray, wires: Wires, keep: bool, source: np.ndarray | None = None) -> Network:
     """Return what `g` (rows, columns) S, which is `checked`, do for `v` (batch, rows) V; `keep` the node voltages.
 
     `source` (batch, rows, columns) A is a current beside every cell, into its word line and out of its bit line.

@@ -6,7 +6,8 @@ asked for) a source of the current S[i, j] into the word line and out of the bit
     A u = G b + g_in V (at column 0) + S,    B b = G u - S,    g_in = 1 / (driver + segment),  g_out = 1 / (sense + segment)
 
 A (along rows) and B (along columns) are tridiagonal.  Eliminating u leaves b = T b + c with T = B^-1 G A^-1 G, whose
-eigenvalues lie in [0, rho], rho < 1: Chebyshev's iteration takes as many steps as rho says and asks for no inner products.
+eigenvalues lie in [0, rho], rho < 1: Chebyshev's iteration takes as many steps as rho says and asks for no inner products.  Where
+rho is small b <- T b + c itself does: more steps, but it keeps one array where Chebyshev's three terms keep three.
 
 A step is one sweep over the array.  The sweep that substitutes back up the bit lines solves each word line as it comes by
 and eliminates the bit lines for the next step, which then comes down: pivots from either end (`wd`, `wu`).
@@ -31,6 +32,7 @@ from numba import prange
 from dbpsim.kernels.nodal_lanes import LANES, solve_chain, sum_of_three, sum_of_two
 from dbpsim.kernels.policy import kernel, parallel_kernel
 
+_PLAIN_COST = 0.6  # of a Chebyshev step: it moves less than half the memory
 _POWER_STEPS = 4  # of T on ones: the bound is then within a few per cent for arrays whose wires matter little
 
 
@@ -108,14 +110,20 @@ def _largest_eigenvalue(g, wa, wd, row, column, g_in, g_out):
 
 
 @kernel
-def _steps(rho, tolerance):
+def _plan(rho, tolerance):
+    # Steps, and whether they are plain ones
+    if rho == 0.0:
+        return 1, True
     sigma = rho / (2 - rho)
-    rate = sigma / (1 + math.sqrt(1 - sigma * sigma))
-    return max(1, int(math.ceil(math.log(tolerance / 2) / math.log(rate)))) if rate > 0 else 1
+    chebyshev = math.ceil(math.log(tolerance / 2) / math.log(sigma / (1 + math.sqrt(1 - sigma * sigma))))
+    plain = math.ceil(math.log(tolerance) / math.log(rho))
+    if plain * _PLAIN_COST < chebyshev:
+        return max(1, int(plain)), True
+    return max(1, int(chebyshev)), False
 
 
 @kernel
-def _solve_lanes(g, wa, wd, wu, row, column, g_in, v, source, rho, steps, x, old, f, t, y, into, u):
+def _solve_lanes(g, wa, wd, wu, row, column, g_in, v, source, rho, steps, plain, x, old, f, t, y, into, u):
     """Return b of one block of inputs v (m, LANES); fill the currents `into` the word lines, and u unless it is empty.
 
     source, x, old, f, u are flat (m n LANES), source may be empty; t, y hold a word line; all but v and source are scratch.
@@ -135,13 +143,19 @@ def _solve_lanes(g, wa, wd, wu, row, column, g_in, v, source, rho, steps, x, old
             start = i * n * LANES
             if step == 0:
                 t[:] = 0.0
-                x[start : start + n * LANES] = 0.0
-                old[start : start + n * LANES] = 0.0
+                if not plain:
+                    x[start : start + n * LANES] = 0.0
+                    old[start : start + n * LANES] = 0.0
             else:
                 before = 0.0 if s == 0 else column
                 for j in range(n):
                     at, here = start + j * LANES, j * LANES
                     sum_of_two(y, here, 1.0, f, at, before * wp[i, j], y, here)
+                    if plain:
+                        sum_of_two(t, here, g[i, j], y, here, 0.0, y, here)
+                        if step == steps:
+                            sum_of_two(old, at, 1.0, y, here, 0.0, y, here)
+                        continue
                     sum_of_three(old, at, omega * gamma, y, here, omega * (1 - gamma), x, at, 1 - omega, old, at)
                     sum_of_two(t, here, g[i, j], old, at, 0.0, old, at)
             if len(source):
@@ -192,7 +206,7 @@ def solve_nodes(g, row, column, g_in, g_out, v, source, tolerance, limit, keep, 
     wa = _row_pivots(g, row, g_in)
     wd, wu = _column_pivots(g, column, g_out, False), _column_pivots(g, column, g_out, True)
     rho = _largest_eigenvalue(g, wa, wd, row, column, g_in, g_out)
-    steps = _steps(rho, tolerance)
+    steps, plain = _plan(rho, tolerance)
     held = blocks if keep else 0
     us, bs = np.empty((held, nodes)), np.empty((held, nodes))
     currents, into = np.empty((blocks, n, LANES)), np.empty((blocks, m, LANES))
@@ -207,7 +221,9 @@ def solve_nodes(g, row, column, g_in, g_out, v, source, tolerance, limit, keep, 
             y[:] = 0.0
             drive = source[block] if len(source) else none
             u = us[block] if keep else none
-            b = _solve_lanes(g, wa, wd, wu, row, column, g_in, v[block], drive, rho, steps, x, old, f, t, y, into[block], u)
+            b = _solve_lanes(
+                g, wa, wd, wu, row, column, g_in, v[block], drive, rho, steps, plain, x, old, f, t, y, into[block], u
+            )
             for j in range(n):
                 for k in range(LANES):
                     currents[block, j, k] = g_out * b[((m - 1) * n + j) * LANES + k]
