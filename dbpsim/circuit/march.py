@@ -187,11 +187,19 @@ class Run:
         bad = next((k for k in self.names if not all(np.isfinite(part).all() for part in sums[k])), self.names[-1])
         neuron = int(np.argmin(np.isfinite(sums[bad][0] + sums[bad][1]).all(axis=0).ravel()))
         why = "the state became infinite or nan; accepted: finite states. Lower the scale of the weights, or the step."
-        self._fail(bad, f"neuron {neuron}: {why}")
+        self._fail(bad, why, neuron)
 
-    def _fail(self, stage: str, why: str) -> None:
+    def _fail(self, stage: str, why: str, neuron: int | None = None) -> None:
+        if neuron is None:  # the one that has furthest to go, over all samples
+            away = [np.square(change).reshape(len(change), -1).sum(axis=0) for change in self._away(stage)]
+            neuron = int(np.argmax(sum(part / (part.sum() or 1.0) for part in away)))
         now = self.t * self.tau
-        raise IntegrationError(f"settle: at {now:.4g} s, stage {stage}: {why}", now, stage, self.result())
+        message = f"settle: at {now:.4g} s, stage {stage}, neuron {neuron}: {why}"
+        raise IntegrationError(message, now, stage, neuron, self.result())
+
+    def _away(self, stage: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return how far activation and stress of `stage` are from their targets."""
+        return self._read(self.slope / self.rates)[stage]
 
     def result(self) -> Settling:
         """Read loss and gradients off the state."""
@@ -276,6 +284,10 @@ class CollocationRun(Run):
             self.steps += 1
             self._look_at(step)
         self._refuse_unsettled()
+
+    def _away(self, stage: str) -> tuple[np.ndarray, np.ndarray]:
+        now = self.cascade.now
+        return now.drives[stage][-1] - now.activations[stage][-1], now.feedback[stage][-1] - now.stress[stage][-1]
 
     def _scales(self) -> dict[str, tuple[float, float]]:
         """Return the norms at which activation and stress of every stage settle."""

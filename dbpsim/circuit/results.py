@@ -10,12 +10,13 @@ from dbpsim.credit.backprop import Arrays
 
 
 class IntegrationError(RuntimeError):
-    """Settling failed; `time` (s) and `stage` are where, `partial` what there was (a `Settling`)."""
+    """Settling failed; `time` (s), `stage` and `neuron` are where, `partial` what there was (a `Settling`)."""
 
-    def __init__(self, message: str, time: float, stage: str, partial: Settling) -> None:
+    def __init__(self, message: str, time: float, stage: str, neuron: int, partial: Settling) -> None:
         super().__init__(message)
         self.time = time
         self.stage = stage
+        self.neuron = neuron
         self.partial = partial
 
 

@@ -126,7 +126,7 @@ def test_bad_arguments_are_refused(wrong, said):
 
 
 def test_what_cannot_be_met_says_where_and_leaves_what_it_has():
-    with pytest.raises(dbp.IntegrationError, match=r"at 2e-08 s, stage dense[123]: residual") as late:
+    with pytest.raises(dbp.IntegrationError, match=r"at 2e-08 s, stage dense[123], neuron [0-5]: residual") as late:
         dbp.settle(_net(), *_data(), tau=TAU, t_stop=2 * TAU, tolerance=1e-6)
     assert late.value.time == late.value.partial.time == pytest.approx(2 * TAU)
     assert np.isnan(late.value.partial.settling_time["dense1"])
