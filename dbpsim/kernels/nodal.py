@@ -33,6 +33,7 @@ from dbpsim.kernels.nodal_lanes import LANES, solve_chain, sum_of_three, sum_of_
 from dbpsim.kernels.policy import kernel, parallel_kernel
 
 _PLAIN_COST = 0.6  # of a Chebyshev step: it moves less than half the memory
+_NEVER = 1 << 40  # steps
 _POWER_STEPS = 4  # of T on ones: the bound is then within a few per cent for arrays whose wires matter little
 
 
@@ -114,6 +115,8 @@ def _plan(rho, tolerance):
     # Steps, and whether they are plain ones
     if rho == 0.0:
         return 1, True
+    if rho > 1 - 1e-12:
+        return _NEVER, False
     sigma = rho / (2 - rho)
     chebyshev = math.ceil(math.log(tolerance / 2) / math.log(sigma / (1 + math.sqrt(1 - sigma * sigma))))
     plain = math.ceil(math.log(tolerance) / math.log(rho))

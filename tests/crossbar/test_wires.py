@@ -118,3 +118,5 @@ def test_results_do_not_depend_on_the_number_of_threads():
 def test_what_cannot_be_solved_is_said():
     with pytest.raises(ValueError, match=r"wires: an array of 900 x 900 cells of up to 1 S .* loses nearly all"):
         effective_conductance(np.ones((900, 900)), Wires(1e4, 1e4))
+    with pytest.raises(ValueError, match="loses nearly all"):
+        effective_conductance(np.ones((5, 5)), Wires(1e18, 1e18))
