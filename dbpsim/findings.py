@@ -250,6 +250,8 @@ def _better_reads(hardware: Hardware) -> str:
     remedies = ["raise adc.bits and dac.bits"] if hardware.adc.levels or hardware.dac.levels else []
     if hardware.noisy:
         remedies.append("take cells of less read noise, or a longer clock period")
+    if hardware.output_noise:
+        remedies.append("lower read.output_noise")
     return ", ".join(remedies) or "look at the layers that are silent"
 
 

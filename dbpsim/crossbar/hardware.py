@@ -24,7 +24,7 @@ from dbpsim.crossbar.update_scheme import UpdateScheme
 from dbpsim.crossbar.wire_resistance import WireResistance
 from dbpsim.devices.library import is_path, load_device, read_toml, validated
 from dbpsim.devices.read_noise import read_sigmas
-from dbpsim.devices.schema import Device, Positive, Section, suggestion
+from dbpsim.devices.schema import Device, NotNegative, Positive, Section, suggestion
 from dbpsim.devices.temperature import at_temperature
 
 _SECTIONS = ("levels", "spread", "read_noise", "random_telegraph", "drift", "retention", "endurance", "faults")  # effects too
@@ -49,9 +49,13 @@ class Read(Section):
     ``slow_noise = "fresh"`` draws all noise anew for each read: forward, transposed and every clock see noise of their own.
     ``"frozen"`` draws what is slower than a clock period once a programming or a wait: all reads share that part, and only
     the faster part is fresh (`dbpsim.devices.read_noise`).  The update is computed from the digital d and a and reads nothing.
+
+    ``output_noise`` is that of what senses a line: its standard deviation, fresh in every read of every tile, as a share of what
+    one cell of the largest weight gives at a full-scale input (the largest of the sample where ranges are the sample's own).
     """
 
     v_read_V: Positive = 0.2
+    output_noise: NotNegative = 0.0
     slow_noise: Literal["fresh", "frozen"] = "fresh"
     source: str = ""
 
@@ -112,6 +116,7 @@ class Effects(Section):
     faults: bool = True
     update_noise: bool = True
     wires: bool = True
+    output_noise: bool = True
 
 
 class Hardware(Section):
@@ -192,8 +197,13 @@ class Hardware(Section):
         return self.wires is not None and self.effects.wires
 
     @property
+    def output_noise(self) -> float:
+        """Of what senses a line, as [read] has it, 0 where [effects] switches it off."""
+        return self.read.output_noise if self.effects.output_noise else 0.0
+
+    @property
     def noisy(self) -> bool:
-        """Whether two reads of one input may differ."""
+        """Whether two reads of one cell may differ."""
         device = as_used(self)
         if self.read.slow_noise == "fresh":
             return device.read_noise is not None or device.random_telegraph is not None

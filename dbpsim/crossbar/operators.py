@@ -69,7 +69,7 @@ class _CrossbarOperator:
     @property
     def noisy(self) -> bool:
         """Whether two reads of the same input may differ."""
-        return any(view.variance is not None for view in self.tiles.views)
+        return self.hardware.output_noise > 0 or any(view.variance is not None for view in self.tiles.views)
 
     @property
     def clipped(self) -> int:
@@ -240,7 +240,7 @@ class CrossbarDense(_CrossbarOperator):
         driven, shares, squares = self._drive(a, transposed)
         vectors = driven.reshape(-1, a.shape[-1])
         out, saturated, lost = self.tiles.read(
-            vectors, len(a), 0, self.tiles.next_key(transposed), transposed
+            vectors, len(a), 0, self.tiles.next_key(transposed), transposed, shares
         )
         coupled = self.tiles.power_of(vectors, shares, transposed)
         power = self._power(squares.reshape(-1, a.shape[-1]).sum(axis=0), coupled, transposed)
@@ -291,7 +291,7 @@ class CrossbarConvolution(_CrossbarOperator):
         for first, last in self._chunks(len(a)):
             rows = self._patches(images[first:last])
             coupled += self.tiles.power_of(rows, shares[first:last], False)
-            read, over, under = self.tiles.read(rows, last - first, first, key, False)
+            read, over, under = self.tiles.read(rows, last - first, first, key, False, shares[first:last])
             out[first:last] = read.reshape(last - first, *out.shape[1:])
             saturated, lost = saturated + over, lost + under
         # Windows of the summed squares are the sums of the windows' squares.
@@ -308,7 +308,7 @@ class CrossbarConvolution(_CrossbarOperator):
         for first, last in self._chunks(len(d)):
             rows = vectors[first:last].reshape(-1, d.shape[-1])
             coupled += self.tiles.power_of(rows, shares[first:last], True)
-            over, under = self._transposed_chunk(rows, first, last, key, out)
+            over, under = self._transposed_chunk(rows, first, last, key, shares, out)
             saturated, lost = saturated + over, lost + under
         power = self._power(squares.reshape(-1, d.shape[-1]).sum(axis=0), coupled, True)
         self._count(True, len(d) * self._positions, saturated, lost, power)
@@ -341,11 +341,11 @@ class CrossbarConvolution(_CrossbarOperator):
         return fold(rows, (samples, *self.input_shape), self.kernel_shape, self.stride, self.padding)
 
     def _transposed_chunk(
-        self, rows: np.ndarray, first: int, last: int, key: np.uint64, out: np.ndarray
+        self, rows: np.ndarray, first: int, last: int, key: np.uint64, shares: np.ndarray, out: np.ndarray
     ) -> tuple[int, int]:
         samples, target = last - first, out[first:last]
-        if self.hardware.adc.levels or self.tiles.views[1].variance is None:
-            read, saturated, lost = self.tiles.read(rows, samples, first, key, True)
+        if self.hardware.adc.levels or self.hardware.output_noise or self.tiles.views[1].variance is None:
+            read, saturated, lost = self.tiles.read(rows, samples, first, key, True, shares[first:last])
             target[...] = self._fold(read, samples)
             return saturated, lost
         # Nothing is converted, so the noise of reads that are added is drawn once for their sum.

@@ -115,7 +115,9 @@ class TiledMatrix:
         seen = matrix[:, cut].T if transposed else matrix[cut]
         return np.matmul(v[:, cut], seen, out=empty((len(v), seen.shape[1]), v.dtype))
 
-    def read(self, v: np.ndarray, samples: int, first: int, key: np.uint64, transposed: bool) -> tuple[np.ndarray, int, int]:
+    def read(
+        self, v: np.ndarray, samples: int, first: int, key: np.uint64, transposed: bool, shares: np.ndarray
+    ) -> tuple[np.ndarray, int, int]:
         """Return (W v or W^T v with noise and conversion, values saturated, values lost).
 
         Parameters
@@ -125,23 +127,28 @@ class TiledMatrix:
             How many samples `v` holds, and the number of the first within the read.
         key : uint64
             From `next_key`.
+        shares : array, shape (samples,)
+            1 / full scale^2 of the samples, 0 where all inputs are zero.
         """
         adc, tile, noisy = self.hardware.adc, self.hardware.tile, self.views[transposed].variance is not None
-        if not adc.levels and not noisy:
+        apart = adc.levels > 0 or (self.hardware.output_noise > 0 and self.hardware.links == "digital")
+        if not adc.levels and not noisy and not self.hardware.output_noise:
             return self.currents(v, transposed)[0], 0, 0
         step = tile.columns if transposed else tile.rows
-        cuts = blocks(v.shape[1], step) if adc.levels else [slice(None)]
+        cuts = blocks(v.shape[1], step if apart else v.shape[1])  # lines that are sensed one by one
         squares = np.square(v, out=empty(v.shape, v.dtype)) if noisy else None
         out = empty((len(v), self.shape[0] if transposed else self.shape[1]), v.dtype)
         saturated = lost = 0
         for number, cut in enumerate(cuts):
             mean, variance = self.currents(v, transposed, cut, squares)
-            gain = self._gain(transposed, cut) if adc.levels else None
+            gain = self._gain(transposed, cut) if adc.levels or self.hardware.output_noise else None
             w_max = float(self.cells.w_max.item()) if gain is None and self.cells.w_max.size == 1 else 1.0
             limit = sense_limit(adc, self.hardware.dac, min(step, v.shape[1]), w_max, transposed=transposed)
             number_key, target = np.uint64(bits(key, number)), out
             if gain is not None:
                 mean, variance, target = mean / gain, None if variance is None else variance / gain**2, empty(out.shape, v.dtype)
+            if self.hardware.output_noise:
+                variance = self._sensed(mean, variance, w_max, shares)
             over, under = self.sense(mean, variance, samples, first, number_key, limit, target, gain is None and number > 0)
             if gain is not None:
                 np.multiply(target, gain, out=target)
@@ -149,12 +156,19 @@ class TiledMatrix:
             saturated, lost = saturated + over, lost + under
         return out, saturated, lost
 
+    def _sensed(self, mean: np.ndarray, variance: np.ndarray | None, w_max: float, shares: np.ndarray) -> np.ndarray:
+        # The variance with that of what senses the lines, in units of the product: full scale is another in each sample.
+        sigma = self.hardware.output_noise * w_max
+        each = np.divide(sigma**2, shares, out=np.zeros(len(shares)), where=shares > 0).astype(mean.dtype)
+        spread = np.repeat(each, len(mean) // len(shares))[:, None]
+        return np.ascontiguousarray(np.broadcast_to(spread, mean.shape)) if variance is None else variance + spread
+
     def one_pass(self, a: np.ndarray, transposed: bool) -> bool:
         """Whether a read of the vectors `a` is large and plain enough for `read_in_one_pass`."""
         hardware, (rows, columns) = self.hardware, self.shape
         step = hardware.tile.columns if transposed else hardware.tile.rows
         plain = hardware.mapping.scale == "matrix" and not self.coupled and hardware.dac.levels > 0 and hardware.adc.levels > 0
-        own = not hardware.dac.fixed(transposed) and not hardware.adc.fixed(transposed)
+        own = not hardware.dac.fixed(transposed) and not hardware.adc.fixed(transposed) and not hardware.output_noise
         return plain and own and a.shape[1] <= step and len(a) * rows * columns >= _ONE_PASS
 
     def read_in_one_pass(self, a: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray, int]:
@@ -286,6 +300,8 @@ class TiledMatrix:
         sums = []
         for number, cut in enumerate(blocks(lines, steps[0])):
             mean, variance = self.currents(signs.astype(kind), transposed, cut)
+            if self.hardware.output_noise:
+                variance = self._sensed(mean, variance, float(self.cells.w_max.max()), np.ones(_KNOWN_VECTORS))
             self.sense(mean, variance, _KNOWN_VECTORS, 0, np.uint64(bits(key, number)), 0.0, out, False)
             sums.append(np.add.reduceat(np.abs(out).sum(axis=0, dtype=np.float64), np.arange(0, out.shape[1], steps[1])))
         return np.array(sums).T if transposed else np.array(sums)

@@ -143,10 +143,12 @@ def test_the_periphery_of_the_presets():
     hardware, _ = dbp.import_aihwkit("ReRamESPreset")
     assert (hardware.dac.bits, hardware.adc.bits, hardware.dac.range, hardware.links) == (7, 9, "sample", "digital")
     assert (hardware.update.mode, hardware.update.bit_length, hardware.update.managed) == ("stochastic_pulses", 31, True)
-    assert (hardware.tile.rows, hardware.tile.columns) == (512, 512)
+    assert (hardware.tile.rows, hardware.tile.columns, hardware.read.output_noise) == (512, 512, 0.1)
     hardware, report = dbp.import_aihwkit("StandardHWATrainingPreset")
     assert (hardware.dac.bits, hardware.dac.range, hardware.dac.limit) == (8, "fixed", 1.0)
     assert hardware.adc.limit * hardware.tile.rows == pytest.approx(10.0)
+    assert hardware.read.output_noise == 0.04
+    assert "forward.out_noise" in {field.field for field in report.of("mapped")}
     assert (hardware.mapping.scale, hardware.device.name, hardware.update.mode) == ("column", "pcm", "write_verify")
     assert {"pre_post", "clip"} <= {field.field for field in report.of("ignored")}
     # wires of 5.7e5 times the conductance of the largest cell, 25 uS
@@ -171,6 +173,7 @@ def test_the_drop_on_a_bit_line_is_that_of_a_ladder():
     # n cells at g_max on one bit line of segments R, one input at a time: the furthest current leaks into n others, g R n^2 / 2
     n, R = 64, 20.0
     forward = {"class": "IOParametersIRDropT", "ir_drop": 1.0, "ir_drop_rs": R, "inp_res": -1, "out_res": -1}
+    forward["out_noise"] = 0.0
     hardware, report = dbp.import_aihwkit({"device": {"class": "IdealDevice"}, "forward": forward})
     read = CrossbarDense(np.ones((1, n), np.float32), hardware, "tile", 0).forward(np.eye(n, dtype=np.float32)).ravel()
     assert (np.diff(read) > 0).all()  # the first input is furthest from what senses

@@ -4,7 +4,7 @@ The JSON is the configuration's dataclasses as tables, with the name of each in 
 write it); what is not said is as aihwkit has it by default.  Where `class` is missing it is guessed from the fields.
 
     device       the cell, and how it is updated: `dbpsim.crossbar.imports.aihwkit_devices`
-    forward      [dac] and [adc], [wires]; of the noise, what is of the cells
+    forward      [dac] and [adc], [wires], noise of what senses a line and of the cells
     backward     [dac] and [adc] transposed_range: the same fixed ranges as forward, or set by each sample
     update       [update] bit_length and managed
     mapping      [tile], and [mapping] scale and headroom
@@ -22,7 +22,7 @@ from typing import Any
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.imports.aihwkit_cells import CellImport
 from dbpsim.crossbar.imports.aihwkit_noise import inference_device
-from dbpsim.crossbar.imports.aihwkit_periphery import converters, read_noise, tile_and_mapping, trains, transposed_ranges, wires
+from dbpsim.crossbar.imports.aihwkit_periphery import converters, output_noise, read_noise, tile_and_mapping, trains, transposed_ranges, wires
 from dbpsim.crossbar.imports.aihwkit_tables import class_fields, data, preset
 from dbpsim.crossbar.imports.ledger import ImportReport, Ledger, built, checked_object, read_json, shown
 from dbpsim.crossbar.update_scheme import IN_PLACE
@@ -90,6 +90,7 @@ class _Import:
         self.data |= {"tile": tile, "mapping": mapping}
         forward = self._section("forward", "IOParameters")
         self.data |= converters(forward, tile, ledger)
+        self.data["read"] = {"output_noise": output_noise(forward, mapping, ledger), "source": "imported from aihwkit"}
         noise = read_noise(forward, self.data["device"], ledger)
         if noise is not None:
             self.data["device"]["read_noise"] = noise

@@ -103,6 +103,19 @@ def _output_range(
     return {"range": "sample"}
 
 
+def output_noise(values: Mapping[str, Any], mapping: Mapping[str, Any], ledger: Ledger) -> float:
+    """Return [read] output_noise of the section `forward`: in both simulators for inputs that are scaled to their range."""
+    if values["is_perfect"] is True:
+        return 0.0
+    sigma = ledger.number(values, "forward", "out_noise", 0.0, 1e6)
+    if sigma > 0 and "headroom" in mapping:
+        ledger.mapped("forward.out_noise", "read.output_noise")
+    elif sigma > 0:
+        reason = "in units of the weight that fills the window here, of a weight of 1 there"
+        ledger.approximated("forward.out_noise", "read.output_noise", reason)
+    return sigma
+
+
 def transposed_ranges(backward: Mapping[str, Any], forward: Mapping[str, Any], hardware: Mapping[str, Any]) -> str:
     """Keep the ranges of transposed reads fixed where aihwkit does; return which, for the report.
 
