@@ -63,7 +63,8 @@ def test_a_sample_of_zeros_and_a_batch_of_unlike_samples():
 def test_a_convolution_has_it_in_both_directions():
     kernel = np.random.default_rng(3).uniform(-1, 1, (3, 3, 2, 4)).astype(np.float32)
     images = np.random.default_rng(4).standard_normal((60, 6, 6, 2)).astype(np.float32)
-    bars = [CrossbarConvolution(kernel, hardware(**{"tile__rows": 18, "read__output_noise": s}), "c", 0, (6, 6, 2)) for s in (0, SIGMA)]
+    both = [hardware(tile__rows=18, read__output_noise=sigma) for sigma in (0, SIGMA)]
+    bars = [CrossbarConvolution(kernel, each, "c", 0, (6, 6, 2)) for each in both]
     off = bars[1].forward(images) - bars[0].forward(images)
     full = np.abs(images).reshape(60, -1).max(axis=1)
     assert (off.reshape(60, -1) / full[:, None]).std() == pytest.approx(SIGMA * np.abs(kernel).max(), rel=0.04)
@@ -82,8 +83,8 @@ def test_with_it_switched_off_a_chip_is_the_chip_without_it():
 
 def test_large_reads_have_it_too():
     # beyond the size from which plain reads take one pass
-    operator = CrossbarDense(np.eye(512, dtype=np.float32), load_hardware("ideal", {"links": "digital", "tile.rows": 512, "tile.columns": 512,
-                             "dac.bits": 8, "adc.bits": 16, "read.output_noise": SIGMA}), "fc", 0)  # fmt: skip
+    large = hardware(tile__rows=512, tile__columns=512, dac__bits=8, adc__bits=16)
+    operator = CrossbarDense(np.eye(512, dtype=np.float32), large, "fc", 0)
     a = np.random.default_rng(0).choice([-1.0, 1.0], (128, 512)).astype(np.float32)
     assert (operator.forward(a) - a).std() == pytest.approx(SIGMA, rel=0.02)
 

@@ -22,7 +22,15 @@ from typing import Any
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.imports.aihwkit_cells import CellImport
 from dbpsim.crossbar.imports.aihwkit_noise import inference_device
-from dbpsim.crossbar.imports.aihwkit_periphery import converters, output_noise, read_noise, tile_and_mapping, trains, transposed_ranges, wires
+from dbpsim.crossbar.imports.aihwkit_periphery import (
+    converters,
+    output_noise,
+    read_noise,
+    tile_and_mapping,
+    trains,
+    transposed_ranges,
+    wires,
+)
 from dbpsim.crossbar.imports.aihwkit_tables import class_fields, data, preset
 from dbpsim.crossbar.imports.ledger import ImportReport, Ledger, built, checked_object, read_json, shown
 from dbpsim.crossbar.update_scheme import IN_PLACE

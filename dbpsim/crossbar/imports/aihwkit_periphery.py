@@ -113,7 +113,8 @@ def output_noise(values: Mapping[str, Any], mapping: Mapping[str, Any], ledger: 
     elif sigma > 0:
         reason = "in units of the weight that fills the window here, of a weight of 1 there"
         ledger.approximated("forward.out_noise", "read.output_noise", reason)
-    return sigma
+    bound = ledger.number(values, "forward", "inp_bound", -1e12, 1e12)
+    return sigma / bound if bound > 1e-6 else sigma  # of an input of 1 there, of full scale here
 
 
 def transposed_ranges(backward: Mapping[str, Any], forward: Mapping[str, Any], hardware: Mapping[str, Any]) -> str:
