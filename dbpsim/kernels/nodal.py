@@ -178,9 +178,9 @@ def _solve_lanes(g, wa, wd, wu, row, column, g_in, v, source, rho, steps, plain,
                 sum_of_two(f, at, g[i, j] * w, t, j * LANES, after * w, f, neighbour + j * LANES)
                 if len(source):
                     sum_of_two(f, at, 1.0, f, at, -w, source, at)
-        if step > 0:
+        if step > 0 and not plain:
             x, old = old, x
-    return x
+    return old if plain else x
 
 
 @kernel
@@ -217,11 +217,12 @@ def solve_nodes(g, row, column, g_in, g_out, v, source, tolerance, limit, keep, 
         return -1, currents, into, us, bs
     workers = min(workers, blocks)  # each with one set of arrays: fresh pages for every block cost as much as a step
     for worker in prange(workers):
-        x, old, f = np.zeros(nodes), np.zeros(nodes), np.zeros(nodes)
-        t, y = np.zeros(n * LANES), np.zeros(n * LANES)
+        x, old, f = np.empty(nodes), np.empty(nodes), np.empty(nodes)  # pages of what is not used are never fetched
+        t, y = np.empty(n * LANES), np.empty(n * LANES)
         none = np.empty(0)
         for block in range(worker, blocks, workers):
-            y[:] = 0.0
+            y[:] = 0.0  # these are multiplied by 0 before they are set
+            f[: n * LANES] = 0.0
             drive = source[block] if len(source) else none
             u = us[block] if keep else none
             b = _solve_lanes(
