@@ -90,16 +90,19 @@ class _Import:
     def result(self) -> tuple[Hardware, ImportReport]:
         config, ledger = self.config, self.ledger
         inference = config.get("noise_model") is not None or "Inference" in str(config.get("class"))
+        full = 1.0
         if inference:
             self._inference()
         else:
-            self.data["device"] = CellImport(self.data, ledger).device(config.get("device", {}), "device")
+            cell = CellImport(self.data, ledger)
+            self.data["device"] = cell.device(config.get("device", {}), "device")
+            full = cell.full_weight()
         tile, mapping = tile_and_mapping(self._section("mapping", "MappingParameter"), ledger)
         self.data |= {"tile": tile, "mapping": mapping}
         forward = self._section("forward", "IOParameters")
         self.data |= converters(forward, tile, ledger)
-        self.data["read"] = {"output_noise": output_noise(forward, mapping, ledger), "source": "imported from aihwkit"}
-        noise = read_noise(forward, self.data["device"], ledger)
+        self.data["read"] = {"output_noise": output_noise(forward, mapping, ledger) / full, "source": "imported from aihwkit"}
+        noise = read_noise(forward, self.data["device"], full, ledger)
         if noise is not None:
             self.data["device"]["read_noise"] = noise
         lines = wires(forward, self.data["device"], ledger)

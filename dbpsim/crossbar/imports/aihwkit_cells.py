@@ -16,6 +16,7 @@ from typing import Any
 from dbpsim.crossbar.imports.aihwkit_devices import PULSED, PulsedDevice, device_effects, pmax_fields
 from dbpsim.crossbar.imports.aihwkit_tables import class_fields, data
 from dbpsim.crossbar.imports.ledger import Ledger
+from dbpsim.crossbar.update_scheme import IN_PLACE
 from dbpsim.devices.schema import suggestion
 
 _ASSUMED_WINDOW_S = (0.0, 1e-6)
@@ -37,6 +38,7 @@ class CellImport:
 
     def __init__(self, hardware: dict[str, Any], ledger: Ledger) -> None:
         self.data, self.ledger = hardware, ledger
+        self.bounds = 0.0, 1.0  # of weights
 
     def device(self, given: Any, prefix: str) -> dict[str, Any]:
         """Return the device file of a device section, a table of fields or the name of a preset device."""
@@ -63,7 +65,7 @@ class CellImport:
         if kind == "SoftBoundsPmaxDevice":
             values = values | pmax_fields(values, prefix, ledger)
         device = PulsedDevice(values, prefix, window, ledger)
-        update = device.update(kind) | {"polarity": "both"}
+        update, self.bounds = device.update(kind) | {"polarity": "both"}, (device.w_min, device.w_max)
         self.data.setdefault("update", {}).setdefault("mode", "stochastic_pulses")
         return {**self._cell(name or kind, window), "update": update, **device_effects(device)}
 
@@ -174,3 +176,11 @@ class CellImport:
         if values["n_rows_per_transfer"] == -1:
             self.ledger.mapped(f"{prefix}.n_rows_per_transfer", "all rows at every step")
         return device
+
+    def full_weight(self) -> float:
+        """Return aihwkit's weight that the whole window stands for, once the device and its scheme are known.
+
+        One cell in place holds weights from w_min to w_max; of a pair each cell holds one sign.
+        """
+        low, high = self.bounds
+        return high - low if self.data.get("update", {}).get("mode") in IN_PLACE else max(high, -low)

@@ -133,7 +133,7 @@ def transposed_ranges(backward: Mapping[str, Any], forward: Mapping[str, Any], h
     return "dac. and adc."
 
 
-def read_noise(values: Mapping[str, Any], device: Mapping[str, Any], ledger: Ledger) -> dict[str, Any] | None:
+def read_noise(values: Mapping[str, Any], device: Mapping[str, Any], full: float, ledger: Ledger) -> dict[str, Any] | None:
     """Return the [read_noise] table that w_noise stands for, or None where the cell has its own, or none."""
     kind, sigma = word(values["w_noise_type"]), ledger.number(values, "forward", "w_noise", 0.0, 1e6)
     fields = ("forward.w_noise", "forward.w_noise_type")
@@ -155,7 +155,7 @@ def read_noise(values: Mapping[str, Any], device: Mapping[str, Any], ledger: Led
         ledger.approximated(
             field, "device.read_noise.white_floor_S", "both cells of a pair are noisy, as if a weight of 1 filled the window"
         )
-    return {"white_floor_S": sigma * span / math.sqrt(2), "source": _SOURCE}
+    return {"white_floor_S": sigma * span / full / math.sqrt(2), "source": _SOURCE}
 
 
 def wires(values: Mapping[str, Any], device: Mapping[str, Any], ledger: Ledger) -> dict[str, Any] | None:
