@@ -1,4 +1,4 @@
-"""How far reads of aihwkit's own tile lie from exact products.  Run once, where it is installed; figures: test_aihwkit_reads.py."""
+"""How far reads of aihwkit's own tile lie from exact products; run once, where it is installed: test_aihwkit_reads.py."""
 
 import numpy as np
 import torch
