@@ -119,7 +119,12 @@ PARTS = (
     ),
     Part(
         "vgg9_chip_vs_aihwkit", "Training steps of VGG9 on noisy tiles", "aihwkit 1.1.0",
-        (("hardware-aware step, batch 32 to 64", "aihwkit", 4), ("pulsed step, batch 32 to 64", "aihwkit", 4)), rows,
+        (
+            ("hardware-aware step, PCM, 32 to 64", "aihwkit", 4),
+            ("pulsed step, ReRAM, 32 to 64", "aihwkit", 4),
+            ("pulsed step, PCM, 32 to 64", "aihwkit", 4),
+        ),
+        rows,
     ),
     Part("vgg9_vs_pytorch", "Gradients of VGG9, batch 128, digital", "PyTorch NCHW", (), vgg9),
     Part("settle_vs_ngspice", "A circuit in time", "ngspice", (), ngspice),
