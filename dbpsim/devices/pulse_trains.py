@@ -37,7 +37,7 @@ def train_lengths(
     >>> slots.tolist(), round(float(slots[0] * of_a[0] * of_d[0]), 6)
     ([3], 1.2)
     """
-    largest_a, largest_d = (np.abs(v).max(axis=1, initial=0.0).astype(np.float64) for v in (a, d))
+    largest_a, largest_d = (np.maximum(v.max(axis=1, initial=0.0), -v.min(axis=1, initial=0.0)).astype(float) for v in (a, d))
     wanted = rate_in_steps * largest_a * largest_d
     alive = wanted > 0
     if not managed:

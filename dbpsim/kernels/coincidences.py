@@ -22,7 +22,7 @@ from dbpsim.kernels.random import bits
 
 LONGEST = 63  # slots of one train
 _NONE, _ALL, _S32, _LOW = np.uint64(0), np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(32), np.uint64(0xFFFFFFFF)
-_LINES = 64  # that a thread draws for at a time
+_LINES, _WORDS = 1024, 8  # that a thread draws for at a time
 _CERTAIN = 4294967296.0  # 2^32: a probability in the units of half a random word
 
 
@@ -34,6 +34,25 @@ def ones(typing, word):
         return builder.call(builder.module.declare_intrinsic("llvm.ctpop", [ir.IntType(64)]), args)
 
     return types.uint64(types.uint64), generate
+
+
+# Loops over whole arrays: an index that might be negative would keep them from becoming vector code.
+
+
+@kernel
+def _chances(v, scale, certain, sign):
+    for line in range(v.shape[0]):
+        value = np.float64(v[line])
+        chance = abs(value) * scale
+        chance = chance if chance < 1.0 else 1.0
+        certain[line] = np.uint64(np.int64(chance * _CERTAIN))
+        sign[line] = _ALL if value < 0 else _NONE
+
+
+@kernel
+def _words(key, first, random):
+    for line in range(random.shape[0]):
+        random[line] = bits(key, first + line)
 
 
 @kernel
@@ -60,22 +79,24 @@ def encode(v, scale, first, key, on, negative):
     on, negative : uint64 arrays, shape (words, lines), zero
         Set to the trains, and to those of negative numbers.
     """
-    samples, lines = v.shape
-    for block in prange((lines + _LINES - 1) // _LINES):
-        begin, end = block * _LINES, min(lines, (block + 1) * _LINES)
+    lines = v.shape[1]
+    beside = (lines + _LINES - 1) // _LINES
+    for task in prange(beside * ((on.shape[0] + _WORDS - 1) // _WORDS)):
+        begin, top = task % beside * _LINES, task // beside * _WORDS
+        end, bottom = min(lines, begin + _LINES), min(on.shape[0], top + _WORDS)
         certain, sign, random = np.empty(_LINES, np.uint64), np.empty(_LINES, np.uint64), np.empty(_LINES, np.uint64)
-        for s in range(samples):
-            for line in range(begin, end):
-                value = np.float64(v[s, line])
-                certain[line - begin] = np.uint64(min(abs(value) * scale[s], 1.0) * _CERTAIN)
-                sign[line - begin] = _ALL if value < 0 else _NONE
+        # samples with a slot in these words; one at either end may be shared with the task beside, which draws it too
+        s = np.searchsorted(first, top * 64, side="right") - 1
+        while s < v.shape[0] and first[s] < bottom * 64:
+            _chances(v[s, begin:end], scale[s], certain, sign)
             for slot in range(first[s + 1] - first[s]):
                 if slot % 2 == 0:
-                    counter = (s * (LONGEST + 1) + slot) * lines + begin
-                    for line in range(end - begin):
-                        random[line] = bits(key, counter + line)
+                    _words(key, (s * (LONGEST + 1) + slot) * lines + begin, random[: end - begin])
                 word, at = (first[s] + slot) >> 6, np.uint64((first[s] + slot) & 63)
-                _draw(random, _S32 if slot % 2 else _NONE, certain, sign, at, on[word, begin:end], negative[word, begin:end])
+                if top <= word < bottom:
+                    half = _S32 if slot % 2 else _NONE
+                    _draw(random, half, certain, sign, at, on[word, begin:end], negative[word, begin:end])
+            s += 1
 
 
 @parallel_kernel
