@@ -146,12 +146,13 @@ def test_the_periphery_of_the_presets():
     assert (hardware.tile.rows, hardware.tile.columns) == (512, 512)
     assert hardware.read.output_noise == 0.05  # 0.1 of a weight of 1, and the window holds 2
     hardware, report = dbp.import_aihwkit("StandardHWATrainingPreset")
-    assert (hardware.dac.bits, hardware.dac.range, hardware.dac.limit) == (8, "fixed", 1.0)
+    assert (hardware.dac.bits, hardware.dac.range, hardware.dac.limit) == (8, "fixed", 3.0)  # its input range before learning
     assert hardware.adc.limit * hardware.tile.rows == pytest.approx(10.0)
     assert hardware.read.output_noise == 0.04
     assert "forward.out_noise" in {field.field for field in report.of("mapped")}
     assert (hardware.mapping.scale, hardware.device.name, hardware.update.mode) == ("column", "pcm", "write_verify")
-    assert {"pre_post", "clip"} <= {field.field for field in report.of("ignored")}
+    assert "pre_post" in {field.field for field in report.of("approximated")}
+    assert {"clip", "remap"} <= {field.field for field in report.of("ignored")}
     # wires of 5.7e5 times the conductance of the largest cell, 25 uS
     assert hardware.wires.segment_column_ohm == pytest.approx(1 / (1 / 0.35 / 5e-6 * 25e-6))
 

@@ -121,6 +121,7 @@ class _Import:
         for key in config:
             if key not in _SECTIONS and key != "class":
                 ledger.enter("", {key: config[key]}, {key: None})
+        learned_range(self.data["dac"], ledger.table(config, "pre_post"), ledger)
         return built(self.data, ledger.source), ledger.report()
 
     def _inference(self) -> None:

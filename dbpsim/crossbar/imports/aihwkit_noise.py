@@ -34,8 +34,8 @@ def _pcm(values: Mapping[str, Any], device: dict[str, Any], ledger: Ledger) -> N
     def number(key: str, least: float, most: float) -> float:
         return ledger.number(values, "noise_model", key, least, most)
 
-    g_max = number("g_max", 1e-6, 1e6) * 1e-6
-    g_min = _converter(values, ledger) * 1e-6
+    g_max = number("g_max", 1e-6, 1e6) / 1e6
+    g_min = _converter(values, ledger) / 1e6
     scale = {
         key: number(f"{key}_noise_scale" if key != "drift" else "drift_scale", 0.0, 1e3) for key in ("prog", "read", "drift")
     }
@@ -47,11 +47,11 @@ def _pcm(values: Mapping[str, Any], device: dict[str, Any], ledger: Ledger) -> N
     own = numbers == class_fields("PCMLikeNoiseModel")["prog_coeff"]
     fitted = {"prog_coeff_g_max_reference": 25.0 if own else g_max * 1e6} | dict(values)
     grown = g_max * 1e6 / ledger.number(fitted, "noise_model", "prog_coeff_g_max_reference", 1e-6, 1e6)
-    sigma = tuple(1e-6 * grown * scale["prog"] * ledger.number(named, "noise_model.prog_coeff", at, -1e3, 1e3) for at in named)
+    sigma = tuple(ledger.number(named, "noise_model.prog_coeff", at, -1e3, 1e3) / 1e6 * (grown * scale["prog"]) for at in named)
     factor = g_max / device["conductance"]["g_max_S"]
-    device["conductance"] |= {"g_max_S": g_max, "g_min_S": g_min}
+    device["conductance"] |= {"g_max_S": g_max, "g_min_S": g_min, "source": "imported from aihwkit"}
     device["programming"]["coefficients_S"] = sigma
-    device["update"]["step_S"] *= factor
+    device["update"]["step_S"] *= round(factor, 12)
     device["read_noise"]["t_read_s"] = number("t_read", 1e-12, 0.5)
     for key in ("q_scale", "q_limit"):
         device["read_noise"][key] *= scale["read"]

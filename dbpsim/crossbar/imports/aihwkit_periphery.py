@@ -87,6 +87,16 @@ def _input_range(values: Mapping[str, Any], bound: float, ledger: Ledger) -> dic
     return {"range": "sample"}
 
 
+def learned_range(dac: dict[str, Any], pre_post: Mapping[str, Any], ledger: Ledger) -> None:
+    """Take the range that inputs have before any learning, of the section `pre_post`, for the DAC's, which is in units of it."""
+    found = pre_post.get("input_range")
+    if not isinstance(found, dict) or found.get("enable") is not True or dac["range"] != "fixed":
+        return
+    dac["limit"] *= ledger.number({"init_value": 3.0} | found, "pre_post.input_range", "init_value", 1e-9, 1e9)
+    reason = "that of an input range before it is fitted and learned there, fixed here"
+    ledger.approximated("pre_post", f"dac.limit = {dac['limit']:g}", reason)
+
+
 def _output_range(
     values: Mapping[str, Any], bound: float, dac: Mapping[str, Any], tile: Mapping[str, Any], ledger: Ledger
 ) -> dict[str, Any]:
