@@ -24,6 +24,7 @@ from dbpsim.crossbar.imports.aihwkit_cells import CellImport
 from dbpsim.crossbar.imports.aihwkit_noise import inference_device
 from dbpsim.crossbar.imports.aihwkit_periphery import (
     converters,
+    learned_range,
     output_noise,
     read_noise,
     tile_and_mapping,
