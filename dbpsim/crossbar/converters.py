@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from dbpsim.devices.schema import Positive, Section
+from dbpsim.devices.schema import NotNegative, Positive, Section
 from dbpsim.kernels.readout import digitise
 
 
@@ -56,7 +56,27 @@ class Converter(Section):
         return 0 if self.bits == "none" else 2 ** (self.bits - 1) - 1
 
 
+class ColumnConverter(Converter):
+    """The converters behind an array, one a line it senses: no two of them alike.
+
+    Standard deviations over the converters of a chip (`dbpsim.crossbar.column_converters`): of the gain, of the offset in
+    steps of the converter, and of the integral nonlinearity, a smooth bow, in steps at its middle.
+    """
+
+    gain_sigma: float = Field(default=0.0, ge=0, le=0.2)
+    offset_sigma_lsb: NotNegative = 0.0
+    inl_sigma_lsb: NotNegative = 0.0
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _converts(self) -> ColumnConverter:
+        if self.bits == "none" and (self.gain_sigma or self.offset_sigma_lsb or self.inl_sigma_lsb):
+            raise ValueError("gain_sigma, offset_sigma_lsb and inl_sigma_lsb are a converter's: accepted with bits from 2 to 16")
+        return self
+
+
 NO_CONVERTER = Converter(bits="none")
+NO_COLUMN_CONVERTER = ColumnConverter(bits="none")
 
 
 def drive(a: np.ndarray, dac: Converter, *, transposed: bool) -> tuple[np.ndarray, np.ndarray, int, int]:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from dbpsim.crossbar.converters import NO_CONVERTER, Converter
+from dbpsim.crossbar.converters import NO_COLUMN_CONVERTER, NO_CONVERTER, ColumnConverter, Converter
 from dbpsim.crossbar.neuron_circuit import NeuronCircuit
 from dbpsim.crossbar.update_scheme import UpdateScheme
 from dbpsim.crossbar.wire_resistance import WireResistance
@@ -117,6 +117,9 @@ class Effects(Section):
     update_noise: bool = True
     wires: bool = True
     output_noise: bool = True
+    converter_gain: bool = True
+    converter_offset: bool = True
+    converter_nonlinearity: bool = True
 
 
 class Hardware(Section):
@@ -138,7 +141,7 @@ class Hardware(Section):
     read: Read = Read()
     clock: Clock = Clock()
     dac: Converter = NO_CONVERTER
-    adc: Converter = NO_CONVERTER
+    adc: ColumnConverter = NO_COLUMN_CONVERTER
     mapping: WeightMapping = WeightMapping()
     effects: Effects = Effects()
     update: UpdateScheme = UpdateScheme()
@@ -200,6 +203,16 @@ class Hardware(Section):
     def output_noise(self) -> float:
         """Of what senses a line, as [read] has it, 0 where [effects] switches it off."""
         return self.read.output_noise if self.effects.output_noise else 0.0
+
+    @property
+    def converter_sigmas(self) -> tuple[float, float, float]:
+        """Spread of gain, offset (steps) and nonlinearity (steps) over the ADCs, 0 where [effects] switches them off."""
+        adc, on = self.adc, self.effects
+        return (
+            adc.gain_sigma * on.converter_gain,
+            adc.offset_sigma_lsb * on.converter_offset,
+            adc.inl_sigma_lsb * on.converter_nonlinearity,
+        )
 
     @property
     def noisy(self) -> bool:

@@ -22,6 +22,7 @@ import numpy as np
 
 from dbpsim.crossbar.activity import Counts
 from dbpsim.crossbar.cells import Cells
+from dbpsim.crossbar.column_converters import Columns, columns_of, convert, load_corrections, saved_corrections
 from dbpsim.crossbar.converters import sense_limit
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.mapping import blocks, limits_of_rows, tile_count
@@ -57,6 +58,8 @@ class TiledMatrix:
         Of the forward and of the transposed read; one object where both see the same.
     reads : list of two ints
         Reads so far, forward and transposed; they number the random streams.
+    columns : list of two (Columns or None)
+        What the converters of the lines of each direction do beyond rounding, and the corrections that calibration found.
     """
 
     def __init__(self, matrix: np.ndarray, hardware: Hardware, name: str, seed: int) -> None:
@@ -68,6 +71,7 @@ class TiledMatrix:
         forward = self.banks[0].blank()
         alike = len(self.banks) == 1 and not hardware.wired
         self.views = (forward, forward if alike else self.banks[-1].blank())
+        self.columns = self._uncalibrated()
         self._look()
 
     @property
@@ -149,7 +153,8 @@ class TiledMatrix:
                 mean, variance, target = mean / gain, None if variance is None else variance / gain**2, empty(out.shape, v.dtype)
             if self.hardware.output_noise:
                 variance = self._sensed(mean, variance, w_max, shares)
-            over, under = self.sense(mean, variance, samples, first, number_key, limit, target, gain is None and number > 0)
+            add, at = gain is None and number > 0, self._columns(transposed, number)
+            over, under = self.sense(mean, variance, samples, first, number_key, limit, target, add, at)
             if gain is not None:
                 np.multiply(target, gain, out=target)
                 np.add(target, out if number else 0, out=out)
@@ -169,6 +174,7 @@ class TiledMatrix:
         step = hardware.tile.columns if transposed else hardware.tile.rows
         plain = hardware.mapping.scale == "matrix" and not self.coupled and hardware.dac.levels > 0 and hardware.adc.levels > 0
         own = not hardware.dac.fixed(transposed) and not hardware.adc.fixed(transposed) and not hardware.output_noise
+        own = own and self.columns[transposed] is None
         return plain and own and a.shape[1] <= step and len(a) * rows * columns >= _ONE_PASS
 
     def read_in_one_pass(self, a: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray, int]:
@@ -178,6 +184,14 @@ class TiledMatrix:
         if transposed:
             weights, variance = weights.T, None if variance is None else variance.T
         return read_dense(np.ascontiguousarray(a), weights, variance, key, hardware.dac.levels, hardware.adc.levels)
+
+    def _uncalibrated(self) -> list[Columns | None]:
+        kind = self.views[0].weights.dtype
+        return [columns_of(self.hardware, self.shape, kind, self.name, self.seed, bool(way)) for way in (0, 1)]
+
+    def _columns(self, transposed: bool, number: int) -> Columns | None:
+        columns = self.columns[transposed]
+        return None if columns is None else columns.block(number)
 
     def _gain(self, transposed: bool, cut: slice) -> np.ndarray | None:
         # What the results of the tiles that `cut` drives are multiplied by, behind the converter; None where it is one number.
@@ -206,11 +220,15 @@ class TiledMatrix:
         limit: float,
         out: np.ndarray,
         accumulate: bool,
+        columns: Columns | None = None,
     ) -> tuple[int, int]:
         """Put `mean` (overwritten) with noise and conversion into `out`; return (saturated, lost)."""
-        spread = None if variance is None else variance.reshape(samples, -1)
+        spread, levels = None if variance is None else variance.reshape(samples, -1), self.hardware.adc.levels
         flat, result = mean.reshape(samples, -1), out.reshape(samples, -1)
-        return read_out(flat, spread, key, first, limit, self.hardware.adc.levels, result, accumulate=accumulate)
+        if columns is None or not levels:
+            return read_out(flat, spread, key, first, limit, levels, result, accumulate=accumulate)
+        read_out(flat, spread, key, first, 0.0, 0, flat, accumulate=False)
+        return convert(flat, limit, levels, columns, result, accumulate=accumulate)
 
     @property
     def coupled(self) -> bool:
@@ -302,7 +320,7 @@ class TiledMatrix:
             mean, variance = self.currents(signs.astype(kind), transposed, cut)
             if self.hardware.output_noise:
                 variance = self._sensed(mean, variance, float(self.cells.w_max.max()), np.ones(_KNOWN_VECTORS))
-            self.sense(mean, variance, _KNOWN_VECTORS, 0, np.uint64(bits(key, number)), 0.0, out, False)
+            self.sense(mean, variance, _KNOWN_VECTORS, 0, np.uint64(bits(key, number)), 0.0, out, False, self._columns(transposed, number))
             sums.append(np.add.reduceat(np.abs(out).sum(axis=0, dtype=np.float64), np.arange(0, out.shape[1], steps[1])))
         return np.array(sums).T if transposed else np.array(sums)
 
@@ -336,7 +354,7 @@ class TiledMatrix:
 
     def state(self) -> dict[str, np.ndarray]:
         """Return everything that reads and writes depend on and change, as arrays."""
-        state = self.banks[0].state() | {"reads": np.array(self.reads, np.int64)}
+        state = self.banks[0].state() | {"reads": np.array(self.reads, np.int64)} | saved_corrections(self.columns)
         if len(self.banks) == 2:
             state |= {f"replica.{key}": value for key, value in self.banks[1].state().items()}
         return {key: value.copy() for key, value in state.items()}
@@ -352,4 +370,5 @@ class TiledMatrix:
         for bank, prefix in zip(self.banks, ("", "replica."), strict=False):
             bank.load_state({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})
         self.reads = [int(n) for n in state["reads"]]
+        self.columns = load_corrections(self._uncalibrated(), state)
         self._look()
