@@ -5,8 +5,8 @@ Converter i sees the current t, as a share of full scale, and gives the code nea
     L t' ,    t' = (1 + g_i) t + (o_i + b_i (1 - t^2)) / L,     L = 2^(bits-1) - 1
 
 with gain error g_i, offset o_i and bow b_i in steps, normal over the converters of a chip.  The bow is what is left at the
-middle of the range when a straight line is laid through its ends: the end-point definition of integral nonlinearity (IEEE Std 1241);
-a parabola is the smoothest curve of that kind (a choice).  The number handed on is (t' - o) / g with the corrections
+middle of the range when a straight line is laid through its ends: integral nonlinearity by its end-point definition.
+A parabola is the smoothest curve of that kind (a choice).  The number handed on is (t' - o) / g with the corrections
 o, g that calibration found (0 and 1 before).  Every line of every stack of tiles has a converter of its own in each direction.
 
 A range of the sample's own has room for the spread, so that nothing saturates.

@@ -320,7 +320,8 @@ class TiledMatrix:
             mean, variance = self.currents(signs.astype(kind), transposed, cut)
             if self.hardware.output_noise:
                 variance = self._sensed(mean, variance, float(self.cells.w_max.max()), np.ones(_KNOWN_VECTORS))
-            self.sense(mean, variance, _KNOWN_VECTORS, 0, np.uint64(bits(key, number)), 0.0, out, False, self._columns(transposed, number))
+            stack, own = np.uint64(bits(key, number)), self._columns(transposed, number)
+            self.sense(mean, variance, _KNOWN_VECTORS, 0, stack, 0.0, out, False, own)
             sums.append(np.add.reduceat(np.abs(out).sum(axis=0, dtype=np.float64), np.arange(0, out.shape[1], steps[1])))
         return np.array(sums).T if transposed else np.array(sums)
 
