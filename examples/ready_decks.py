@@ -2,6 +2,7 @@
 
     subcircuits.cir    cell pair, column amplifier and neurons, to read or to build from
     single_neuron.cir  one tanh neuron, one input, target 0.5
+    transistor_neuron.cir   the same neuron, its tanh a bipolar differential pair instead of an expression
     xor.cir            2-4-4-1, tanh, part of the way to XOR, so that stress is left, at the input (1, -1)
     digits.cir         16-32-10, tanh, trained on digits averaged to 4 x 4, at the first test image; its cells are programmed PCM,
                        which reads this 1 as a 9: there is stress to see
@@ -16,9 +17,11 @@ import numpy as np
 
 import dbpsim as dbp
 from dbpsim.circuit.dense import CAPACITANCE_F, RESISTANCE_OHM, DenseCircuit, dense_circuit
-from dbpsim.circuit.netlist import neuron_lines
+from dbpsim.circuit.netlist import deck, neuron_lines, number
+from dbpsim.crossbar.neuron_circuit import ELEMENTARY_CHARGE_C, BOLTZMANN_J_per_K
 from dbpsim.files import write_text
 
+TAIL_A = 1e-5  # of the differential pair; a choice
 CELLS = """\
 * dbpsim: the parts of its decks, with what each pin is. One volt stands for one unit of activation.
 *
@@ -46,6 +49,25 @@ def single_neuron() -> DenseCircuit:
     net = dbp.Network([stage], (1,), loss=dbp.losses.MeanSquaredError(), dtype="float64")
     net.assign({"neuron.weight": np.array([[0.8]]), "neuron.bias": np.array([0.1])})
     return dense_circuit(net, np.array([0.5]), np.array([[0.5]]))
+
+
+def transistor_neuron() -> str:
+    """Return the deck of `single_neuron` with a tanh of two transistors.
+
+    The collector currents of a differential pair differ by alpha I tanh(V / 2 V_T), alpha = beta / (1 + beta) (Gray, Hurst,
+    Lewis and Meyer, Analysis and Design of Analog Integrated Circuits, section 3.5.1); beta 10,000 is a choice, that
+    the pair be within 1e-4 of a tanh.
+    """
+    halves = number(BOLTZMANN_J_per_K * 300.15 / ELEMENTARY_CHARGE_C)  # V_T at SPICE's 27 degrees: V = 2 V_T u, halved a side
+    pair = [
+        "* tanh: a differential pair; f is 1 V times the difference of its collector currents over the tail current",
+        f"Eplus base_1 0 u 0 {halves}", f"Eminus base_2 0 u 0 -{halves}",
+        "Q1 collector_1 base_1 tail pair", "Q2 collector_2 base_2 tail pair", f"Itail tail 0 DC {number(TAIL_A)}",
+        "Vsupply supply 0 DC 1.0", "Vsense_1 supply collector_1 DC 0", "Vsense_2 supply collector_2 DC 0",
+        "Fplus 0 f Vsense_1 1.0", "Fminus f 0 Vsense_2 1.0", f"Rf f 0 {number(1 / TAIL_A)}",
+        ".model pair NPN IS=1.0e-16 BF=1.0e+04",
+    ]  # fmt: skip
+    return deck(single_neuron()).replace("Bf f 0 V=tanh(V(u))", "\n".join(pair))
 
 
 def xor() -> DenseCircuit:
@@ -89,6 +111,7 @@ def main() -> None:
     parts = [line for kind in ("tanh", "relu", "sigmoid", "identity")
              for line in neuron_lines(kind, RESISTANCE_OHM, CAPACITANCE_F, "ngspice")]  # fmt: skip
     write_text(out / "subcircuits.cir", CELLS + "\n".join(parts) + "\n")
+    write_text(out / "transistor_neuron.cir", transistor_neuron())
     for name, build in DECKS.items():
         print(f"{name}.cir: {dbp.netlist(build(), out / f'{name}.cir'):,} elements")
 

@@ -34,6 +34,19 @@ def test_ngspice_runs_a_ready_deck_as_it_is(deck, tmp_path):
 
 
 @needs_ngspice
+def test_a_neuron_of_transistors_settles_where_the_expression_does(tmp_path):
+    file = ROOT / "netlists" / "transistor_neuron.cir"
+    assert "tanh(" not in file.read_text()
+    done = subprocess.run(["ngspice", "-b", str(file)], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    circuit = dbp.read_netlist(ROOT / "netlists" / "single_neuron.cir")
+    x, z = split(circuit, integrate(circuit, np.array([0.0, 0.99 * circuit.settling_s]))[-1])
+    for side, wanted in (("x", x[0][0]), ("z", z[0][0])):
+        line = next(row for row in done.stdout.splitlines() if row.startswith(f"{side}_neuron_0 "))
+        assert float(line.split("=")[1].split()[0]) == pytest.approx(wanted, abs=5e-4)
+
+
+@needs_ngspice
 @pytest.mark.parametrize("name", NAMES)
 def test_a_ready_deck_holds(name):
     found = check_deck(dbp.read_netlist(ROOT / "netlists" / f"{name}.cir"))
