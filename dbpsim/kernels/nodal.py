@@ -29,7 +29,7 @@ import math
 import numpy as np
 from numba import prange
 
-from dbpsim.kernels.nodal_lanes import LANES, solve_chain, sum_of_three, sum_of_two
+from dbpsim.kernels.nodal_lanes import LANES, solve_chain, solve_word_line, sum_of_three, sum_of_two
 from dbpsim.kernels.policy import kernel, parallel_kernel
 
 _PLAIN_COST = 0.6  # of a Chebyshev step: it moves less than half the memory
@@ -132,7 +132,8 @@ def _solve_lanes(g, wa, wd, wu, row, column, g_in, v, source, rho, steps, plain,
     source, x, old, f, u are flat (m n LANES), source may be empty; t, y hold a word line; all but v and source are scratch.
     """
     m, n = g.shape
-    chains = wa.ravel()
+    chains, cells, ups, downs = wa.ravel(), g.ravel(), wu.ravel(), wd.ravel()
+    drive = np.empty(LANES)
     gamma, sigma, omega = 2 / (2 - rho), rho / (2 - rho), 1.0
     for step in range(steps + 1):
         up = step % 2 == 1
@@ -144,16 +145,22 @@ def _solve_lanes(g, wa, wd, wu, row, column, g_in, v, source, rho, steps, plain,
         for s in range(m):
             i = m - 1 - s if up else s
             start = i * n * LANES
+            link, neighbour = (0.0, start) if s == 0 else (column, (i + 1 if up else i - 1) * n * LANES)
+            if plain and 0 < step < steps and not len(source):  # all of what follows, in one go
+                for k in range(LANES):
+                    drive[k] = g_in * v[i, k] / row
+                past, coming = (downs, ups) if up else (ups, downs)
+                solve_word_line(f, start, neighbour, y, t, drive, cells, chains, past, coming, i * n, n, row, link)
+                continue
             if step == 0:
                 t[:] = 0.0
                 if not plain:
                     x[start : start + n * LANES] = 0.0
                     old[start : start + n * LANES] = 0.0
             else:
-                before = 0.0 if s == 0 else column
                 for j in range(n):
                     at, here = start + j * LANES, j * LANES
-                    sum_of_two(y, here, 1.0, f, at, before * wp[i, j], y, here)
+                    sum_of_two(y, here, 1.0, f, at, link * wp[i, j], y, here)
                     if plain:
                         sum_of_two(t, here, g[i, j], y, here, 0.0, y, here)
                         if step == steps:
@@ -172,10 +179,9 @@ def _solve_lanes(g, wa, wd, wu, row, column, g_in, v, source, rho, steps, plain,
                 if len(u):
                     u[start : start + n * LANES] = t
                 continue
-            after, neighbour = (0.0, start) if s == 0 else (column, (i + 1 if up else i - 1) * n * LANES)
             for j in range(n):
                 at, w = start + j * LANES, wn[i, j]
-                sum_of_two(f, at, g[i, j] * w, t, j * LANES, after * w, f, neighbour + j * LANES)
+                sum_of_two(f, at, g[i, j] * w, t, j * LANES, link * w, f, neighbour + j * LANES)
                 if len(source):
                     sum_of_two(f, at, 1.0, f, at, -w, source, at)
         if step > 0 and not plain:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from dbpsim.kernels.nodal import _column_pivots, _largest_eigenvalue, _plan, _row_pivots
-from dbpsim.kernels.nodal_lanes import LANES, solve_chain, sum_of_three, sum_of_two
+from dbpsim.kernels.nodal_lanes import LANES, solve_chain, solve_word_line, sum_of_three, sum_of_two
 from dbpsim.kernels.policy import kernel
 
 
@@ -23,6 +23,11 @@ def _three(out, o, a, x, i, b, y, j, c, z, k):
 @kernel
 def _chain(w, at, n, along, x):
     solve_chain(w, at, n, along, x)
+
+
+@kernel
+def _word_line(f, at, beside, y, t, drive, g, wa, wp, wn, cell, n, along, link):
+    solve_word_line(f, at, beside, y, t, drive, g, wa, wp, wn, cell, n, along, link)
 
 
 def test_sums_are_those_of_numpy_and_touch_nothing_else():
@@ -63,6 +68,25 @@ def test_a_chain_is_solved_as_a_dense_matrix_is(n):
         found = x.ravel().copy()
         _chain(w.ravel(), i * n, n, 1.5, found)
         np.testing.assert_allclose(found.reshape(n, LANES), np.linalg.solve(matrix, x), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("n", [1, 2, 9])
+def test_a_word_line_goes_through_a_step_as_dense_matrices_say(n):
+    random = np.random.default_rng(n)
+    g, wp, wn = random.uniform(0.1, 2, (3, 3, n))
+    f, y, drive = random.standard_normal((3, n, LANES)), random.standard_normal((n, LANES)), random.standard_normal(LANES)
+    matrix = _chains(g, 1.5, 0.7, 0.0)[1]
+    below = f[1] + 0.3 * wp[1][:, None] * y
+    flow = g[1][:, None] * below
+    flow[0] += 1.5 * drive
+    u = np.linalg.solve(matrix, flow)
+    expected = f.copy()
+    expected[1] = wn[1][:, None] * (g[1][:, None] * u + 0.3 * f[2])
+    flat, held, t = f.ravel().copy(), y.ravel().copy(), np.zeros(n * LANES)
+    wa, size = _row_pivots(g, 1.5, 0.7).ravel(), n * LANES
+    _word_line(flat, size, 2 * size, held, t, drive, g.ravel(), wa, wp.ravel(), wn.ravel(), n, n, 1.5, 0.3)
+    np.testing.assert_allclose(held.reshape(n, LANES), below, rtol=1e-13, atol=1e-14)
+    np.testing.assert_allclose(flat.reshape(3, n, LANES), expected, rtol=1e-12, atol=1e-13)
 
 
 @settings(max_examples=30, deadline=None)
