@@ -87,6 +87,13 @@ def test_tiles_converters_and_ranges():
     assert dbp.import_crosssim(config)[0].adc.limit == pytest.approx(1 / 0.99)
 
 
+def test_offsets_of_comparators_are_steps_of_the_converter():
+    adc = {"model": "RampADC", "bits": 8, "sigma_comparator": 0.01, "adc_range_option": 2}
+    hardware, report = dbp.import_crosssim({"xbar": {"adc": {"mvm": adc}}})
+    assert hardware.adc.offset_sigma_lsb == pytest.approx(1.27)  # 0.01 of 127 steps on either side
+    assert "xbar.adc.mvm.sigma_comparator" in {field.field for field in report.of("mapped")}
+
+
 def test_transposed_reads_keep_the_ranges_that_the_file_gives_them():
     ways = {"mvm": {"min": -3.0, "max": 3.0}}
     converters = {"adc": {"mvm": {"model": "SignMagnitudeADC", "bits": 8, "adc_range_option": 2}},

@@ -289,6 +289,7 @@ class _Import:
             for field in fields:
                 ledger.mapped(field, "does nothing without a converter")
             return adc
+        adc |= self._offsets(values, name, adc["bits"])
         ends = values["calibrated_range"]
         window = device["conductance"]
         share = 1 - window["g_min_S"] / window["g_max_S"]
@@ -312,3 +313,14 @@ class _Import:
         for field in fields:
             ledger.approximated(field, 'adc.range = "sample"', "the largest output of a sample fills the range here")
         return adc | {"range": "sample"}
+
+    def _offsets(self, values: Mapping[str, Any], name: str, bits: int) -> dict[str, Any]:
+        # A comparator's offset is in parts of half the range there, in steps of the converter here.
+        if "sigma_comparator" not in values:
+            return {}
+        sigma = self.parameters.number(values, name, "sigma_comparator", 0.0, 1e3)
+        if values["model"] == "RampADC":
+            self.ledger.mapped(f"{name}.sigma_comparator", "adc.offset_sigma_lsb")
+        else:
+            self.ledger.approximated(f"{name}.sigma_comparator", "adc.offset_sigma_lsb", "one a line here, in every model")
+        return {"offset_sigma_lsb": sigma * (2 ** (bits - 1) - 1)}
