@@ -1,5 +1,7 @@
 """aihwkit's presets and configurations as hardware: the steps they stand for, what the report says, what is refused."""
 
+import dataclasses
+import enum
 import json
 import math
 from pathlib import Path
@@ -232,6 +234,38 @@ def test_what_aihwkit_itself_holds_is_what_the_presets_name_says(name):
 def test_our_own_presets_are_written_and_read_again(name, tmp_path):
     dbp.write_hardware(load_hardware(name), tmp_path / "hw.toml")
     assert load_hardware(tmp_path / "hw.toml") == load_hardware(name)
+
+
+class Management(enum.Enum):
+    NONE = "None"
+
+
+@dataclasses.dataclass
+class IOParameters:
+    inp_res: float = 1 / 254
+    noise_management: Management = Management.NONE
+
+
+@dataclasses.dataclass
+class LinearStepDevice:
+    gamma_up: float = 0.1
+
+
+@dataclasses.dataclass
+class Configuration:
+    device: LinearStepDevice = dataclasses.field(default_factory=LinearStepDevice)
+    forward: IOParameters = dataclasses.field(default_factory=IOParameters)
+    tile_class: type = IOParameters
+
+
+def test_the_lines_of_the_manual_write_what_is_read(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "importing.md").read_text(encoding="utf-8")
+    (code,) = [block for block in page.split("```python")[1:] if "def dump" in block]
+    monkeypatch.chdir(tmp_path)
+    exec(code.split("```")[0], {"rpu_config": Configuration()})
+    hardware, report = dbp.import_aihwkit(tmp_path / "rpu.json")
+    assert (hardware.dac.bits, hardware.dac.range, hardware.device.update.law) == (8, "fixed", "linear_step")
+    assert not [field.field for field in report.fields if "unknown here" in field.reason]
 
 
 def test_the_report_lists_every_field_once_and_gives_reasons():
