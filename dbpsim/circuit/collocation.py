@@ -80,6 +80,20 @@ def rule(count: int, h: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return q, np.exp(-ends), q[-1] - kernel[-1] @ fewer
 
 
+def rule_at(count: int, h: float, share: float) -> tuple[np.ndarray, float]:
+    """Return (weights of the drives at the nodes, the leak's factor) of the state at a `share` of a step `h`.
+
+    Examples
+    --------
+    >>> row, decay = rule_at(4, 0.7, 1.0)
+    >>> bool(np.allclose(row, rule(4, 0.7)[0][-1]))
+    True
+    """
+    nodes, points, shares, _, _ = _tables(count)
+    end = share * h
+    return (shares * end * np.exp(-end * (1 - points))) @ _lagrange(nodes, share * points), float(np.exp(-end))
+
+
 @dataclass(frozen=True)
 class Step:
     """A step that may be taken: `time` (in tau) of the new nodes and by stage, node by node, what holds there.
@@ -176,6 +190,21 @@ class Cascade:
             errors[name].append(wrong)
             self._send_back(stage, s, b, NODES)
         return Step(self.now.time[-1] + h * lobatto(NODES)[1:], m, s, f, b, errors)
+
+    def between(self, step: Step, share: float) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return (activation, stress) of every stage at a `share` of `step`, which has not been taken yet."""
+        row, decay = rule_at(NODES, step.time[-1] - self.now.time[-1], share)
+        found = {}
+        for name in step.drives:
+            pairs = (
+                (self.now.activations, self.now.drives, step.drives), (self.now.stress, self.now.feedback, step.feedback)
+            )  # fmt: skip
+            m, s = (
+                decay * start[name][-1] + np.tensordot(row, np.concatenate([drive[name][-1:], drives[name]]), 1)
+                for start, drive, drives in pairs
+            )
+            found[name] = m, s
+        return found
 
     def take(self, step: Step, residuals: Mapping[str, tuple[float, float]]) -> None:
         """Take `step`, at whose end activation and stress of every stage are `residuals` from their targets."""

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from dbpsim.circuit.collocation import LONGEST, Cascade, Step
-from dbpsim.circuit.integrators import dormand_prince, exponential_euler, heun, next_step
+from dbpsim.circuit.integrators import between, dormand_prince, exponential_euler, heun, next_step
 from dbpsim.circuit.neuron import Neurons
 from dbpsim.circuit.results import IntegrationError, Settling, Trajectory
 from dbpsim.credit.backprop import Arrays, in_order, pull
@@ -36,11 +36,13 @@ class Run:
 
     def __init__(
         self, network: Network, x: np.ndarray, y: np.ndarray, frame: Coordinates, tau: float, tolerance: float | None,
-        method: str, x0: Arrays, z0: Arrays, record: bool, neurons: Neurons | None = None, seed: int = 0,
+        method: str, x0: Arrays, z0: Arrays, record: bool | np.ndarray, neurons: Neurons | None = None, seed: int = 0,
     ) -> None:  # fmt: skip
         self.neurons, self.random = neurons, stream(seed, "neuron noise")
         self.network, self.x, self.y, self.frame, self.tau = network, x, y, frame, tau
-        self.tolerance, self.method, self.record = tolerance, method, record
+        self.tolerance, self.method, self.record = tolerance, method, record is True
+        self.wanted = list(record) if isinstance(record, np.ndarray) else []  # times (tau) at which states are kept, still ahead
+        self.moments: list[float] = []
         self.names = [stage.name for stage in network.stages]
         self.shapes = {k: x0[k].shape for k in self.names}
         self.ends = np.cumsum([x0[k].size for k in self.names])
@@ -111,7 +113,16 @@ class Run:
         off = {k: [relative(_square(c), _square(a)) for c, a in zip(change[k], target[k], strict=True)] for k in self.names}
         self.residuals.append({k: float(np.max(both)) for k, both in off.items()})
         if self.record:
-            self.kept.append({k: (m.copy(), s.copy()) for k, (m, s) in self._read(self.v).items()})
+            self._keep(self.t, {k: (m.copy(), s.copy()) for k, (m, s) in self._read(self.v).items()})
+
+    def _keep(self, time: float, states: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+        self.moments.append(time)
+        self.kept.append(states)
+
+    def _due(self, until: float) -> Iterator[float]:
+        """Yield the wanted times up to `until`, and strike them off."""
+        while self.wanted and self.wanted[0] <= until * (1 + 1e-12):
+            yield self.wanted.pop(0)
 
     def to(self, stop: float, h: float, accuracy: float, max_steps: int) -> None:
         """Move on to time `stop` (in tau), or until the tolerance is met."""
@@ -131,7 +142,8 @@ class Run:
                 v = heun(self._slope, self.v, self.slope, taken, self._kick(2 * taken * self.rates))
                 slope, error = self._slope(v), 0.0
             else:
-                v, estimate, slope = dormand_prince(self._slope, self.v, self.slope, taken)
+                v, estimate, slopes = dormand_prince(self._slope, self.v, self.slope, taken)
+                slope = slopes[-1]
                 error, worst = self._error(estimate, v, accuracy)
                 self._refuse_small(taken, error, accuracy, worst)
                 h = next_step(taken, error, before)
@@ -139,6 +151,8 @@ class Run:
                 self.rejected += 1
                 continue
             self._refuse_nan(v, slope)
+            for time in self._due(self.t + taken):
+                self._keep(time, self._read(between(self.v, slopes, taken, (time - self.t) / taken)))
             self.v, self.slope, before = v, slope, error
             self.t += taken
             self.steps += 1
@@ -235,10 +249,10 @@ class Run:
         return float((t0 + share * (t1 - t0)) * self.tau)
 
     def _trajectory(self) -> Trajectory | None:
-        if not self.record:
+        if not self.kept:
             return None
         parts: Any = [{k: np.stack([state[k][side] for state in self.kept]) for k in self.names} for side in (0, 1)]
-        return Trajectory(np.array(self.times) * self.tau, *parts)
+        return Trajectory(np.array(self.moments) * self.tau, *parts)
 
 
 class CollocationRun(Run):
@@ -253,15 +267,19 @@ class CollocationRun(Run):
     def _look_at(self, step: Step) -> None:
         """Take `step`, note times and residuals of its nodes up to the first that is settled, and the states if recorded."""
         m, s = step.activations, step.stress
+        start = self.cascade.now.time[-1]
         off = {k: (_relative(step.drives[k], m[k]), _relative(step.feedback[k], s[k])) for k in self.names}
         for place, time in enumerate(step.time):
             self.t = float(time)
             self.times.append(self.t)
             self.residuals.append({k: float(np.max([both[0][place], both[1][place]])) for k, both in off.items()})
             if self.record:
-                self.kept.append({k: (m[k][place], s[k][place]) for k in self.names})
+                self._keep(self.t, {k: (m[k][place], s[k][place]) for k in self.names})
             if self._settled():
                 break
+        for time in self._due(self.t):
+            span = step.time[-1] - start
+            self._keep(time, self.cascade.between(step, (time - start) / span if span else 1.0))
         self.cascade.take(step.until(place), {k: (both[0][place], both[1][place]) for k, both in off.items()})
 
     def to(self, stop: float, h: float, accuracy: float, max_steps: int) -> None:

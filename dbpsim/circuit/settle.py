@@ -46,7 +46,7 @@ def settle(
     coupling: str | None = None,
     init: str | tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]] = "zero",
     seed: int = 0,
-    record: bool = False,
+    record: bool | np.ndarray = False,
 ) -> Settling:
     """Return loss and gradient that a free-running circuit has reached, and when.
 
@@ -85,8 +85,9 @@ def settle(
     init : {"zero", "random"} or pair of mappings (x0, z0)
     seed : int
         Seed of a random start, of the neurons drawn and of their noise.
-    record : bool
-        Keep the trajectory, one entry a step.
+    record : bool or array
+        Keep the trajectory: at every step (every node, of "collocation"), or at these times (s, rising), interpolated
+        within the steps; with adaptive methods.
 
     Raises
     ------
@@ -128,10 +129,23 @@ def settle(
     neurons = None if circuit.perfect else draw_neurons(network, circuit, seed)
     if neurons is not None and circuit.null_calibration:
         neurons.calibrate(network, x, y)
+    times = _times(record, tau, method)
     kind = CollocationRun if method == "collocation" else Run
-    run = kind(network, x, y, frame, tau, tolerance, method, x0, z0, record, neurons, seed)
+    run = kind(network, x, y, frame, tau, tolerance, method, x0, z0, times, neurons, seed)
     run.to(stop, _FIRST[method] if step is None else step / tau, accuracy, max_steps)
     return run.result()
+
+
+def _times(record: bool | np.ndarray, tau: float, method: str) -> bool | np.ndarray:
+    """Return whether every step is kept, or the times (tau) that are."""
+    if isinstance(record, bool):
+        return record
+    times = np.asarray(record, float)
+    if times.ndim != 1 or not np.isfinite(times).all() or (np.diff(times) < 0).any() or (times <= 0).any():
+        raise ValueError(f"record: found {record!r}; accepted: True, False, or rising times above 0.")
+    if method not in ("collocation", "dormand_prince"):
+        raise ValueError(f"record: found times with {method}; accepted: True, or collocation and dormand_prince.")
+    return times / tau
 
 
 def _circuit(

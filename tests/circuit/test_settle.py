@@ -202,3 +202,29 @@ def test_stages_that_stand_still_are_not_evaluated_again():
     assert on_its_way.made < 0.9 * everything.made
     for name in zero:
         assert np.allclose(on_its_way.now.stress[name][-1], everything.now.stress[name][-1], rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.parametrize(("method", "accuracy"), [("collocation", 1e-7), ("dormand_prince", 1e-8)])
+@pytest.mark.parametrize("states", ["ms", "xz"])
+def test_the_trajectory_at_given_times_is_scipys(method, accuracy, states):
+    net, (x, y) = _net(), _data(1)
+    times = np.array([0.1, 0.11, 0.5, 1.7, 2.9, 4.0]) * TAU
+    run = dbp.settle(net, x, y, tau=TAU, t_stop=4 * TAU, method=method, accuracy=accuracy, states=states, record=times)
+    circuit = dense_circuit(net, x, y[0])
+    v = solve_ivp(
+        lambda _, v: derivative(circuit, v), (0, 4), np.zeros(2 * circuit.neurons), "DOP853", times / TAU, rtol=1e-12, atol=1e-13
+    )
+    assert np.allclose(run.trajectory.time, times)
+    for column in range(len(times)):
+        for stage, xs, zs in zip(net.stages, *split(circuit, v.y[:, column]), strict=True):
+            assert np.allclose(run.trajectory.activations[stage.name][column, 0], (xs + zs) / 2, atol=3e-7)
+            assert np.allclose(run.trajectory.stress[stage.name][column, 0], xs - zs, atol=3e-7)
+
+
+@pytest.mark.parametrize(
+    ("record", "method", "said"),
+    [(np.array([2.0, 1.0]), None, "rising"), (np.array([0.0]), None, "rising"), (np.array([1.0]), "heun", "collocation")],
+)
+def test_times_that_cannot_be_kept_are_refused(record, method, said):
+    with pytest.raises(ValueError, match=said):
+        dbp.settle(_net(), *_data(), tau=TAU, record=record, method=method)
