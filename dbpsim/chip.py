@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from dbpsim.crossbar.activity import Activity, measure
+from dbpsim.crossbar.calibration import check_pairs
 from dbpsim.crossbar.hardware import Hardware, load_hardware
 from dbpsim.crossbar.operators import CrossbarConvolution, CrossbarDense
 from dbpsim.crossbar.table import NAMES, csv_lines
@@ -186,6 +187,39 @@ class Chip(Network):
             raise ValueError(f"wait: found {seconds} s; accepted: a finite time above 0.")
         for bar in self.crossbars.values():
             bar.wait(float(seconds), compensate)
+
+    def calibrate(self, pairs: int = 64, *, null_only: bool = False) -> None:
+        """Correct gain and offset of every converter behind the arrays, by reads of known vectors (`crossbar.calibration`).
+
+        Reads have noise and converters as any other, and count as activity; corrections are part of `state`.  What is left falls
+        as 1 / sqrt(pairs), down to the nonlinearity.
+
+        Parameters
+        ----------
+        pairs : int
+            Pairs of opposite vectors read in each direction.
+        null_only : bool
+            Only the null of the stress path: the offsets of transposed reads, for which no weight need be known.
+
+        Raises
+        ------
+        ValueError
+            If `pairs` is not a whole number from 1 to 65536, or the hardware has no ADC.
+
+        Examples
+        --------
+        >>> from dbpsim.crossbar import load_hardware
+        >>> from dbpsim.network.models import mlp
+        >>> chip = Chip.program(mlp(8, 4, 2), load_hardware("pcm", {"adc.offset_sigma_lsb": 2.0}), seed=1)
+        >>> chip.calibrate(32)
+        >>> [stage.transposed.vectors for stage in chip.activity.stages.values()]
+        [64, 64]
+        """
+        pairs = check_pairs(pairs)
+        if not self.hardware.adc.levels:
+            raise ValueError(f"calibrate: {self.hardware.name} has no ADC to calibrate; accepted: adc.bits from 2 to 16.")
+        for name, bar in self.crossbars.items():
+            bar.calibrate(self.parameters[f"{name}.weight"], pairs, null_only)
 
     def table(self, stage: str) -> dict[str, np.ndarray]:
         """Return where each weight of `stage` sits and what its cells hold, as columns (`dbpsim.crossbar.table`)."""

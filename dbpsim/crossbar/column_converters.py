@@ -63,6 +63,13 @@ def _drawn(hardware: Hardware, shape: tuple[int, int], kind: Any, name: str, see
     return Columns((1 + g).astype(kind), offset.astype(kind), bow.astype(kind), one, zero)
 
 
+def unlike_none(hardware: Hardware, shape: tuple[int, int], kind: Any, transposed: bool) -> Columns:
+    """Return converters that only round, for corrections to go with."""
+    stacks = tile_count(shape, hardware.tile)[1 if transposed else 0]
+    one = np.ones((stacks, shape[0] if transposed else shape[1]), kind)
+    return Columns(one, 0 * one, 0 * one, one, 0 * one)
+
+
 def columns_of(hardware: Hardware, shape: tuple[int, int], kind: Any, name: str, seed: int, transposed: bool) -> Columns | None:
     """Return the converters of a matrix of `shape` (rows, columns), or None where they only round."""
     return _drawn(hardware, shape, kind, name, seed, transposed) if any(hardware.converter_sigmas) else None
@@ -83,19 +90,22 @@ def convert(
     columns : Columns
         Of one stack of tiles.
     """
-    lines = columns.gain.size
-    seen = x.reshape(len(x), -1, lines)
+    code, reach, saturated, lost = codes(x, limit, levels, columns)
+    result = ((code - columns.corrected_offset) / columns.corrected_gain * reach[:, None, None]).reshape(out.shape)
+    np.add(out, result, out=out) if accumulate else np.copyto(out, result)
+    return saturated, lost
+
+
+def codes(x: np.ndarray, limit: float, levels: int, columns: Columns) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """Return (codes / L, shape (samples, vectors, lines), the range of each sample, values saturated, values lost) of `convert`."""
+    seen = x.reshape(len(x), -1, columns.gain.size)
     reach = np.full(len(x), limit, x.dtype) if limit > 0 else _own_range(seen, levels, columns)
     full_scale = reach[:, None, None]
     t = np.divide(seen, full_scale, out=np.zeros_like(seen), where=full_scale > 0)
     bow = columns.bow * (1 - np.square(np.clip(t, -1, 1)))
     bent = t * columns.gain + (columns.offset + bow) / levels
-    codes, _, saturated, _ = digitise(bent.reshape(len(x), -1).astype(x.dtype, copy=False), 1.0, levels)
-    lost = int(np.count_nonzero((codes == 0) & (x != 0)))
-    codes = codes.reshape(seen.shape)
-    result = ((codes - columns.corrected_offset) / columns.corrected_gain * full_scale).reshape(out.shape)
-    np.add(out, result, out=out) if accumulate else np.copyto(out, result)
-    return saturated, lost
+    code, _, saturated, _ = digitise(bent.reshape(len(x), -1).astype(x.dtype, copy=False), 1.0, levels)
+    return code.reshape(seen.shape), reach, saturated, int(np.count_nonzero((code == 0) & (x != 0)))
 
 
 def _own_range(seen: np.ndarray, levels: int, columns: Columns) -> np.ndarray:

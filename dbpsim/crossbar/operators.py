@@ -20,6 +20,7 @@ from typing import Self
 import numpy as np
 
 from dbpsim.crossbar.activity import Counts, StageActivity
+from dbpsim.crossbar.calibration import calibrate
 from dbpsim.crossbar.converters import drive
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.mapping import tile_count
@@ -86,6 +87,14 @@ class _CrossbarOperator:
             if vectors:
                 lines = np.full(self.tiles.shape[transposed], float(vectors))
                 self._count(bool(transposed), vectors, 0, 0, self.tiles.power(lines, bool(transposed)))
+
+    def calibrate(self, weight: np.ndarray, pairs: int, null_only: bool = False) -> None:
+        """Correct gain and offset of every converter by reads of known vectors; with `null_only` the offsets of the way back."""
+        expected = self._matrix(weight)
+        for transposed in (True,) if null_only else (False, True):
+            found = calibrate(self.tiles, expected, transposed, pairs, gain=not null_only)
+            self.tiles.columns = [found.columns if way == transposed else old for way, old in enumerate(self.tiles.columns)]
+            self._count(transposed, found.vectors, found.saturated, found.lost, found.power_W)
 
     @property
     def weight(self) -> np.ndarray:

@@ -144,15 +144,8 @@ class TiledMatrix:
         out = empty((len(v), self.shape[0] if transposed else self.shape[1]), v.dtype)
         saturated = lost = 0
         for number, cut in enumerate(cuts):
-            mean, variance = self.currents(v, transposed, cut, squares)
-            gain = self._gain(transposed, cut) if adc.levels or self.hardware.output_noise else None
-            w_max = float(self.cells.w_max.item()) if gain is None and self.cells.w_max.size == 1 else 1.0
-            limit = sense_limit(adc, self.hardware.dac, min(step, v.shape[1]), w_max, transposed=transposed)
-            number_key, target = np.uint64(bits(key, number)), out
-            if gain is not None:
-                mean, variance, target = mean / gain, None if variance is None else variance / gain**2, empty(out.shape, v.dtype)
-            if self.hardware.output_noise:
-                variance = self._sensed(mean, variance, w_max, shares)
+            mean, variance, gain, limit = self.seen(v, transposed, cut, shares, squares)
+            number_key, target = np.uint64(bits(key, number)), out if gain is None else empty(out.shape, v.dtype)
             add, at = gain is None and number > 0, self._columns(transposed, number)
             over, under = self.sense(mean, variance, samples, first, number_key, limit, target, add, at)
             if gain is not None:
@@ -160,6 +153,22 @@ class TiledMatrix:
                 np.add(target, out if number else 0, out=out)
             saturated, lost = saturated + over, lost + under
         return out, saturated, lost
+
+    def seen(
+        self, v: np.ndarray, transposed: bool, cut: slice, shares: np.ndarray, squares: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, float]:
+        """Return what senses the lines of `cut` sees: (product, variance, gain behind the converter or None, full scale or 0)."""
+        hardware, tile = self.hardware, self.hardware.tile
+        mean, variance = self.currents(v, transposed, cut, squares)
+        gain = self._gain(transposed, cut) if hardware.adc.levels or hardware.output_noise else None
+        w_max = float(self.cells.w_max.item()) if gain is None and self.cells.w_max.size == 1 else 1.0
+        rows = min(tile.columns if transposed else tile.rows, v.shape[1])
+        limit = sense_limit(hardware.adc, hardware.dac, rows, w_max, transposed=transposed)
+        if gain is not None:
+            mean, variance = mean / gain, None if variance is None else variance / gain**2
+        if hardware.output_noise:
+            variance = self._sensed(mean, variance, w_max, shares)
+        return mean, variance, gain, limit
 
     def _sensed(self, mean: np.ndarray, variance: np.ndarray | None, w_max: float, shares: np.ndarray) -> np.ndarray:
         # The variance with that of what senses the lines, in units of the product: full scale is another in each sample.
