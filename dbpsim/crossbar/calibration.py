@@ -8,8 +8,8 @@ controller expects,
     gain   = sum( e/R (c(v) - c(-v)) / 2 ) / sum( (e/R)^2 )
 
 The offset needs no knowledge of the weights: it is what the line shows when nothing is asked of it, read at many codes
-instead of at zero alone, so that rounding averages out too.  Of the transposed read it is the null of the stress path: with the cost
-switched off stress is exactly zero, and what a chip shows then is its own (theory.md, fact 5).  The gain takes the mean
+instead of at zero alone, so that rounding averages out too.  Of the transposed read it is the null of the stress path: with
+the cost switched off stress is exactly zero, and what a chip shows then is its own (ours).  The gain takes the mean
 error of a column's cells with it.  Residuals fall as 1 / sqrt(pairs).
 """
 

@@ -97,7 +97,7 @@ def convert(
 
 
 def codes(x: np.ndarray, limit: float, levels: int, columns: Columns) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """Return (codes / L, shape (samples, vectors, lines), the range of each sample, values saturated, values lost) of `convert`."""
+    """Return (codes / L, shape (samples, vectors, lines), range of each sample, values saturated, values lost) of `convert`."""
     seen = x.reshape(len(x), -1, columns.gain.size)
     reach = np.full(len(x), limit, x.dtype) if limit > 0 else _own_range(seen, levels, columns)
     full_scale = reach[:, None, None]
