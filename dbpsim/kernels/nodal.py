@@ -29,7 +29,7 @@ import math
 import numpy as np
 from numba import prange
 
-from dbpsim.kernels.nodal_lanes import LANES, solve_chain, solve_word_line, sum_of_three, sum_of_two
+from dbpsim.kernels.nodal_lanes import LANES, mix_word_line, solve_chain, solve_word_line, sum_of_three, sum_of_two
 from dbpsim.kernels.policy import kernel, parallel_kernel
 
 _PLAIN_COST = 0.6  # of a Chebyshev step: it moves less than half the memory
@@ -146,11 +146,17 @@ def _solve_lanes(g, wa, wd, wu, row, column, g_in, v, source, rho, steps, plain,
             i = m - 1 - s if up else s
             start = i * n * LANES
             link, neighbour = (0.0, start) if s == 0 else (column, (i + 1 if up else i - 1) * n * LANES)
-            if plain and 0 < step < steps and not len(source):  # all of what follows, in one go
+            if 0 < step < steps and not len(source):  # all of what follows, in one go
                 for k in range(LANES):
                     drive[k] = g_in * v[i, k] / row
                 past, coming = (downs, ups) if up else (ups, downs)
-                solve_word_line(f, start, neighbour, y, t, drive, cells, chains, past, coming, i * n, n, row, link)
+                if plain:
+                    solve_word_line(f, start, neighbour, y, t, drive, cells, chains, past, coming, i * n, n, row, link)
+                else:
+                    a, b, c = omega * gamma, omega * (1 - gamma), 1 - omega
+                    mix_word_line(
+                        f, start, neighbour, y, t, drive, cells, chains, past, coming, i * n, n, row, link, a, b, x, c, old
+                    )
                 continue
             if step == 0:
                 t[:] = 0.0

@@ -101,7 +101,7 @@ def solve_chain(typing, w, at, n, along, x):
 
 
 def _solve_word_line(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
-    f, at, beside, y, t, drive, g, wa, wp, wn, cell, n, along, link = arguments
+    f, at, beside, y, t, drive, g, wa, wp, wn, cell, n, along, link = arguments[:14]
     segment, zero = _all_lanes(builder, along), ir.Constant(_WORD, 0)
 
     def number(k: int, j: ir.Value) -> ir.Value:
@@ -119,6 +119,11 @@ def _solve_word_line(context: Any, builder: ir.IRBuilder, signature: Any, argume
         below, pivot = _all_lanes(builder, builder.fmul(link, number(8, j))), _all_lanes(builder, number(7, j))
         value = _fused(builder, below, _load(builder, lanes(3, zero, j)), _load(builder, lanes(0, at, j)))
         _store(builder, value, lanes(3, zero, j))
+        if len(arguments) > 14:
+            value = builder.fmul(_all_lanes(builder, arguments[14]), value)
+            for k in (15, 17):
+                value = _fused(builder, _all_lanes(builder, arguments[k]), _load(builder, lanes(k + 1, at, j)), value)
+            _store(builder, value, lanes(18, at, j))
         own = builder.fmul(_all_lanes(builder, builder.fmul(number(6, j), number(7, j))), value)
         value = _fused(builder, builder.fmul(segment, pivot), builder.load(held), own)
         builder.store(value, held)
@@ -144,3 +149,10 @@ def solve_word_line(typing, f, at, beside, y, t, drive, g, wa, wp, wn, cell, n, 
     """
     r, k = types.float64, types.intp
     return types.void(f, k, k, y, t, drive, g, wa, wp, wn, k, k, r, r), _solve_word_line
+
+
+@intrinsic
+def mix_word_line(typing, f, at, beside, y, t, drive, g, wa, wp, wn, cell, n, along, link, a, b, x, c, old):
+    """Do what `solve_word_line` does, with a y + b x[at] + c old[at], which goes to old[at], in place of y in t."""
+    r, k = types.float64, types.intp
+    return types.void(f, k, k, y, t, drive, g, wa, wp, wn, k, k, r, r, r, r, x, r, old), _solve_word_line

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from dbpsim.kernels.nodal import _column_pivots, _largest_eigenvalue, _plan, _row_pivots
-from dbpsim.kernels.nodal_lanes import LANES, solve_chain, solve_word_line, sum_of_three, sum_of_two
+from dbpsim.kernels.nodal_lanes import LANES, mix_word_line, solve_chain, solve_word_line, sum_of_three, sum_of_two
 from dbpsim.kernels.policy import kernel
 
 
@@ -28,6 +28,11 @@ def _chain(w, at, n, along, x):
 @kernel
 def _word_line(f, at, beside, y, t, drive, g, wa, wp, wn, cell, n, along, link):
     solve_word_line(f, at, beside, y, t, drive, g, wa, wp, wn, cell, n, along, link)
+
+
+@kernel
+def _mixed_line(f, at, beside, y, t, drive, g, wa, wp, wn, cell, n, along, link, a, b, x, c, old):
+    mix_word_line(f, at, beside, y, t, drive, g, wa, wp, wn, cell, n, along, link, a, b, x, c, old)
 
 
 def test_sums_are_those_of_numpy_and_touch_nothing_else():
@@ -70,21 +75,30 @@ def test_a_chain_is_solved_as_a_dense_matrix_is(n):
         np.testing.assert_allclose(found.reshape(n, LANES), np.linalg.solve(matrix, x), rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("n", [1, 2, 9])
-def test_a_word_line_goes_through_a_step_as_dense_matrices_say(n):
+def test_a_word_line_goes_through_a_step_as_dense_matrices_say(n, mixed):
     random = np.random.default_rng(n)
     g, wp, wn = random.uniform(0.1, 2, (3, 3, n))
     f, y, drive = random.standard_normal((3, n, LANES)), random.standard_normal((n, LANES)), random.standard_normal(LANES)
     matrix = _chains(g, 1.5, 0.7, 0.0)[1]
     below = f[1] + 0.3 * wp[1][:, None] * y
-    flow = g[1][:, None] * below
+    x, old = random.standard_normal((2, 3, n, LANES))
+    new = 1.2 * below - 0.4 * x[1] + 0.7 * old[1] if mixed else below
+    flow = g[1][:, None] * new
     flow[0] += 1.5 * drive
     u = np.linalg.solve(matrix, flow)
     expected = f.copy()
     expected[1] = wn[1][:, None] * (g[1][:, None] * u + 0.3 * f[2])
     flat, held, t = f.ravel().copy(), y.ravel().copy(), np.zeros(n * LANES)
     wa, size = _row_pivots(g, 1.5, 0.7).ravel(), n * LANES
-    _word_line(flat, size, 2 * size, held, t, drive, g.ravel(), wa, wp.ravel(), wn.ravel(), n, n, 1.5, 0.3)
+    arguments = flat, size, 2 * size, held, t, drive, g.ravel(), wa, wp.ravel(), wn.ravel(), n, n, 1.5, 0.3
+    if mixed:
+        mixture = old.ravel().copy()
+        _mixed_line(*arguments, 1.2, -0.4, x.ravel(), 0.7, mixture)
+        np.testing.assert_allclose(mixture.reshape(old.shape), np.stack([old[0], new, old[2]]), rtol=1e-13, atol=1e-14)
+    else:
+        _word_line(*arguments)
     np.testing.assert_allclose(held.reshape(n, LANES), below, rtol=1e-13, atol=1e-14)
     np.testing.assert_allclose(flat.reshape(3, n, LANES), expected, rtol=1e-12, atol=1e-13)
 
