@@ -32,7 +32,10 @@ _STILL = 1e-2  # of tolerance and accuracy: how near its target a state stands s
 
 
 class Run:
-    """The state on its way: one vector that holds the first of the pair of every stage, then the second."""
+    """The state on its way: one vector that holds the first of the pair of every stage, then the second.
+
+    Behind them, where amplifiers have a bandwidth, what the sum and the difference amplifier of every stage pass on.
+    """
 
     def __init__(
         self, network: Network, x: np.ndarray, y: np.ndarray, frame: Coordinates, tau: float, tolerance: float | None,
@@ -50,6 +53,8 @@ class Run:
         pair = {k: (x0[k].astype(float), z0[k].astype(float)) for k in self.names}
         if frame.held == "ms":
             pair = {k: Coordinates("xz", frame.coupling).read(*held) for k, held in pair.items()}
+        # of the amplifiers, in 1 / tau; 0 where they follow at once
+        self.band = 2 * np.pi * tau * (neurons.circuit.bandwidth_Hz or 0.0) if neurons is not None else 0.0
         self.late = 0  # steps that a signal takes to the next stage
         self.least = self._least() if method == "dormand_prince" else (0.0, 0.0)
         self.times: list[float] = []
@@ -59,11 +64,15 @@ class Run:
         self._begin()
 
     def _begin(self) -> None:
-        self.rates: np.ndarray | float = 1.0
+        self.rates: Any = 1.0
         if self.neurons is not None:
             own = self.neurons.rates
             whole = [[np.broadcast_to(own[k][side], self.shapes[k]) for k in self.names] for side in (0, 1)]
             self.rates = self._flat({k: (whole[0][i], whole[1][i]) for i, k in enumerate(self.names)})
+            if self.band:
+                self.rates = np.concatenate([self.rates, np.full(self.rates.size, self.band)])
+                shown = {k: self.neurons.shown(k, self.frame.pair(*pair)) for k, pair in self._read(self.v).items()}
+                self.v = np.concatenate([self.v, self._flat(shown)])
         self.past: deque[tuple[Arrays, Arrays]] = deque()
         self.slope = self._slope(self.v)
         self._look()
@@ -78,17 +87,22 @@ class Run:
         return np.concatenate([pair[k][side].ravel() for side in (0, 1) for k in self.names])
 
     def _read(self, v: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        half = len(v) // 2
-        first, second = np.split(v[:half], self.ends[:-1]), np.split(v[half:], self.ends[:-1])
+        return {k: self.frame.read(*pair) for k, pair in self._cut(v).items()}
+
+    def _cut(self, v: np.ndarray, behind: int = 0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return the first (or `behind` it the second) pair of states of every stage."""
+        half = self.ends[-1]
+        first, second = (np.split(v[k * half : (k + 1) * half], self.ends[:-1]) for k in (2 * behind, 2 * behind + 1))
         return {
-            k: self.frame.read(a.reshape(self.shapes[k]), b.reshape(self.shapes[k]))
-            for k, a, b in zip(self.names, first, second, strict=True)
+            k: (a.reshape(self.shapes[k]), b.reshape(self.shapes[k])) for k, a, b in zip(self.names, first, second, strict=True)
         }
 
     def _cast(self, v: np.ndarray) -> tuple[Arrays, Arrays]:
         """Return the (m, s) that other stages see, in the network's dtype."""
         dtype, pairs = self.network.dtype, self._read(v)
-        if self.neurons is not None:
+        if self.band:
+            pairs = self._cut(v, 1)
+        elif self.neurons is not None:
             pairs = {k: self.neurons.shown(k, self.frame.pair(*pair)) for k, pair in pairs.items()}
         return {k: m.astype(dtype) for k, (m, _) in pairs.items()}, {k: s.astype(dtype) for k, (_, s) in pairs.items()}
 
@@ -103,7 +117,15 @@ class Run:
             return self._flat({k: self.frame.pair(at.values[k].astype(float), b[k].astype(float)) for k in self.names}) - v
         at, b = self.neurons.drive_and_feedback(self.network, self.x, self.y, *seen)
         aims = {k: self.neurons.target(k, at.values[k].astype(float), b[k].astype(float)) for k in self.names}
-        return self.rates * (self._flat(aims) - v)
+        if not self.band:
+            return self.rates * (self._flat(aims) - v)
+        held = 2 * self.ends[-1]
+        shown = self._flat({k: self.neurons.shown(k, self.frame.pair(*pair)) for k, pair in self._read(v).items()})
+        follow, slew = self.band * (shown - v[held:]), self.neurons.circuit.slew_V_per_s
+        if slew is not None:
+            limit = slew * self.tau / self.neurons.circuit.unit_V
+            follow = limit * np.tanh(follow / limit)
+        return np.concatenate([self.rates[:held] * (self._flat(aims) - v[:held]), follow])
 
     def _look(self) -> None:
         """Note time and residuals, and the state where it is recorded."""
@@ -169,8 +191,11 @@ class Run:
 
     def _kick(self, variance: np.ndarray | float) -> np.ndarray | float:
         """Return a step's noise, `variance` in units of that of a compartment at rest."""
-        rms = 0.0 if self.neurons is None else self.neurons.circuit.noise_rms
-        return rms * np.sqrt(variance) * self.random.standard_normal(len(self.v)) if rms else 0.0
+        if self.neurons is None or not self.neurons.circuit.noisy:
+            return 0.0
+        rms = np.full(len(self.v), self.neurons.circuit.noise_rms)
+        rms[2 * self.ends[-1] :] = self.neurons.circuit.amplifier_rms
+        return rms * np.sqrt(variance) * self.random.standard_normal(len(self.v))
 
     def _settled(self) -> bool:
         return self.tolerance is not None and max(self.residuals[-1].values()) <= self.tolerance

@@ -26,6 +26,7 @@ from dbpsim.network.graph import Network
 
 METHODS = ("collocation", "dormand_prince", "exponential_euler", "heun")
 _FIRST = {"collocation": 2.0, "dormand_prince": 0.01, "exponential_euler": 0.1, "heun": 0.05}  # steps, in tau
+_STIFF = 5.0  # rates, in 1 / tau, beyond which explicit adaptive steps are held down by stability
 _SLACK = 4.0  # as in `relax`: times the unit chain's settling time before a network counts as not settling
 
 
@@ -68,7 +69,7 @@ def settle(
         "collocation", the fastest by far: adaptive steps of high order, stage after stage, for ideal neurons.
         "dormand_prince": adaptive steps of fifth order, all stages at once.  "exponential_euler": fixed steps of first
         order, exact for the leak and its noise.  "heun": fixed steps of second order.  By default the first
-        that fits: fixed steps with noise or delays, "dormand_prince" with other imperfections of the neurons.
+        that fits: fixed steps with noise, delays or fast amplifiers, "dormand_prince" with other imperfections.
     step : float, optional
         Seconds of a fixed step (tau / 10; "heun": tau / 20), or of the first adaptive one (2 tau, or tau / 100).
     accuracy : float, optional
@@ -106,7 +107,7 @@ def settle(
     _positive(tau=tau, t_stop=t_stop, tolerance=tolerance, step=step, accuracy=accuracy)
     circuit, tau = _circuit(network, tau, hardware, states, coupling)
     frame = Coordinates(circuit.states, circuit.coupling)
-    noisy = network.noisy or circuit.noise_rms > 0
+    noisy = network.noisy or circuit.noisy
     method = _method(method, circuit, noisy, network.noisy)
     if max_steps < 1:
         raise ValueError(f"max_steps: found {max_steps}; accepted: at least 1.")
@@ -179,7 +180,9 @@ def _method(method: str | None, circuit: NeuronCircuit, noisy: bool, noisy_reads
         ("exponential_euler", True), ("heun", not noisy_reads and not late),
     ) if fits]  # fmt: skip
     if method is None:
-        return fitting[0]
+        # amplifiers much faster than compartments make the equations stiff
+        stiff = 2 * np.pi * circuit.tau_s * (circuit.bandwidth_Hz or 0.0) > _STIFF
+        return "exponential_euler" if stiff else fitting[0]
     if method not in METHODS:
         raise ValueError(f"method: found {method!r}; accepted: {', '.join(METHODS)}.")
     if method not in fitting:

@@ -3,6 +3,7 @@
     C dV/dt = g (target - V) + noise                   a compartment, tau = C / g; targets as in `dbpsim.circuit.settle`
     m = (1 + gain error) (x + z) / 2 + offset          sum amplifier
     s = (1 + gain error) (x - z) + offset              difference amplifier
+    dV/dt = S tanh(2 pi B (m - V) / S)                 what either passes on, with a bandwidth B and a slew rate S; and noise
     f + offset                                         activation circuit
     f'(u + offset)                                     its derivative circuit, a comparator where f is a rectifier
 
@@ -16,9 +17,10 @@ The figures of a default neuron are choices; every imperfection is off unless it
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dbpsim.devices.schema import Positive, Section
 
@@ -48,6 +50,10 @@ class NeuronCircuit(Section):
         Sigmas of the amplifiers' gains.
     sum_offset_V, difference_offset_V, drive_offset_V, gate_offset_V : float
         Sigmas of offsets.
+    bandwidth_Hz, slew_V_per_s : float, optional
+        Of the two amplifiers; without the first they follow at once, without the second there is no limit.
+    amplifier_noise_V_rtHz : float
+        White noise of an amplifier's input, within its bandwidth.
     null_calibration : bool
         Read the stress once with the cost switched off, and subtract it (theory.md, fact 5).
     saturation_V : float, optional
@@ -84,6 +90,9 @@ class NeuronCircuit(Section):
     difference_offset_V: _Volts = 0.0
     drive_offset_V: _Volts = 0.0
     gate_offset_V: _Volts = 0.0
+    bandwidth_Hz: Positive | None = None
+    slew_V_per_s: Positive | None = None
+    amplifier_noise_V_rtHz: Annotated[float, Field(ge=0, le=1)] = 0.0
     null_calibration: bool = False
     saturation_V: Positive | None = None
     delay_s: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -91,6 +100,13 @@ class NeuronCircuit(Section):
     excess_noise: Annotated[float, Field(ge=0, le=100)] = 0.0
     bias_A: Annotated[float, Field(ge=0, le=1)] = 0.0
     source: str = ""
+
+    @model_validator(mode="after")
+    def _banded(self) -> NeuronCircuit:
+        for key in ("slew_V_per_s", "amplifier_noise_V_rtHz"):
+            if getattr(self, key) and self.bandwidth_Hz is None:
+                raise ValueError(f"{key} is that of amplifiers with a bandwidth: found no bandwidth_Hz")
+        return self
 
     @property
     def tau_s(self) -> float:
@@ -110,10 +126,20 @@ class NeuronCircuit(Section):
         return (thermal + shot) ** 0.5 / self.unit_V
 
     @property
+    def amplifier_rms(self) -> float:
+        """Standard deviation of an amplifier's output at rest, in units of activation: its noise in pi / 2 of its bandwidth."""
+        return self.amplifier_noise_V_rtHz * (math.pi / 2 * (self.bandwidth_Hz or 0.0)) ** 0.5 / self.unit_V
+
+    @property
+    def noisy(self) -> bool:
+        """Whether two runs of the same neurons may differ."""
+        return self.noise_rms > 0 or self.amplifier_rms > 0
+
+    @property
     def perfect(self) -> bool:
         """Whether the neurons do what the equations say."""
         sigmas = (
             self.tau_spread, self.rate_mismatch, self.sum_gain_error, self.difference_gain_error, self.sum_offset_V,
             self.difference_offset_V, self.drive_offset_V, self.gate_offset_V, self.delay_s, self.noise_rms,
         )  # fmt: skip
-        return self.saturation_V is None and not any(sigmas)
+        return self.saturation_V is None and self.bandwidth_Hz is None and not any(sigmas)

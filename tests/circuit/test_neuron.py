@@ -204,3 +204,51 @@ def test_bad_keys_are_refused(key: str, value: object) -> None:
 def test_what_does_not_go_together_is_refused(arguments: dict, word: str) -> None:
     with pytest.raises(ValueError, match=word):
         dbp.settle(net(), *data(), **arguments)
+
+
+def test_amplifiers_with_a_bandwidth_are_a_lag_more() -> None:
+    # with B = 1 / (2 pi tau) an amplifier is a lag like a compartment, and Erlang's law counts it
+    band = 1 / (2 * np.pi * TAU)
+    circuit = hardware(bandwidth_Hz=band)
+    run = dbp.settle(chain(2), np.ones((1, 1)), np.zeros((1, 1)), hardware=circuit, t_stop=12 * TAU, accuracy=1e-8, record=True)
+    t = run.trajectory.time / TAU
+    assert np.abs(run.trajectory.activations["s2"].ravel() - gammainc(3, t)).max() < 1e-6
+    assert np.abs(run.trajectory.stress["s1"].ravel() - gammainc(7, t)).max() < 1e-6
+
+
+def test_fast_amplifiers_are_none_and_slow_ones_cost_time() -> None:
+    network, (x, y) = net(), data()
+    exact = dbp.backprop(network, x, y).gradients
+    times = []
+    for band in (1e9, 2e7):
+        run = dbp.settle(network, x, y, hardware=hardware(bandwidth_Hz=band), tolerance=1e-5)
+        assert error(run.gradients, exact) < 1e-3
+        times.append(run.time)
+    ideal = dbp.settle(network, x, y, tau=TAU, tolerance=1e-5).time
+    assert ideal < times[0] < 1.1 * ideal
+    assert times[1] > 1.3 * ideal
+
+
+def test_a_slew_limit_holds_back_large_steps_only() -> None:
+    network, x = chain(1), np.ones((1, 1))
+    slow = hardware(bandwidth_Hz=1e9, slew_V_per_s=5e6)  # 0.1 units of 0.5 V in 10 ns
+    run = dbp.settle(network, x, np.zeros((1, 1)), hardware=slow, t_stop=2 * TAU, accuracy=1e-6)
+    assert run.activations["s1"][0, 0] == pytest.approx(0.2, rel=0.02)
+    done = dbp.settle(network, x, np.zeros((1, 1)), hardware=slow, t_stop=40 * TAU, accuracy=1e-6)
+    assert done.activations["s1"][0, 0] == pytest.approx(1.0, abs=1e-4)
+
+
+def test_an_amplifiers_noise_is_that_of_its_band() -> None:
+    wide = dbp.Network([dbp.Stage("a", [Dense(4000)])], (1,), loss=dbp.losses.MeanSquaredError(), dtype="float64")
+    wide.assign({"a.weight": np.zeros((4000, 1)), "a.bias": np.zeros(4000)})
+    band, density = 1e8, 1e-8
+    chip = hardware(bandwidth_Hz=band, amplifier_noise_V_rtHz=density, unit_V=0.5)
+    run = dbp.settle(wide, np.zeros((1, 1)), np.zeros((1, 4000)), hardware=chip, t_stop=10 * TAU, step=TAU / 50, seed=2)
+    wanted = density**2 * np.pi / 2 * band / 0.5**2
+    assert np.var(run.activations["a"]) == pytest.approx(wanted, rel=5 * np.sqrt(2 / 4000) + 0.02)
+
+
+@pytest.mark.parametrize("key", ["slew_V_per_s", "amplifier_noise_V_rtHz"])
+def test_what_an_amplifier_has_needs_its_bandwidth(key: str) -> None:
+    with pytest.raises(ValueError, match="bandwidth_Hz"):
+        hardware(**{key: 1e-3})
