@@ -180,8 +180,8 @@ def _method(method: str | None, circuit: NeuronCircuit, noisy: bool, noisy_reads
         ("exponential_euler", True), ("heun", not noisy_reads and not late),
     ) if fits]  # fmt: skip
     if method is None:
-        # amplifiers much faster than compartments make the equations stiff
-        stiff = 2 * np.pi * circuit.tau_s * (circuit.bandwidth_Hz or 0.0) > _STIFF
+        # amplifiers much faster than compartments make the equations stiff; slewing is no leak that could be taken exactly
+        stiff = circuit.slew_V_per_s is None and 2 * np.pi * circuit.tau_s * (circuit.bandwidth_Hz or 0.0) > _STIFF
         return "exponential_euler" if stiff else fitting[0]
     if method not in METHODS:
         raise ValueError(f"method: found {method!r}; accepted: {', '.join(METHODS)}.")
