@@ -27,6 +27,7 @@ from dbpsim.crossbar.mapping import tile_count
 from dbpsim.crossbar.table import cell_tables
 from dbpsim.crossbar.tiles import TiledMatrix
 from dbpsim.kernels import convolution
+from dbpsim.kernels.convolution_read import read_convolution, read_convolution_transposed
 from dbpsim.kernels.im2col import fold, output_size, patches
 from dbpsim.kernels.memory import empty
 from dbpsim.kernels.readout import weighted_squares
@@ -282,6 +283,7 @@ class CrossbarConvolution(_CrossbarOperator):
         super().__init__(weight, hardware, name, seed)
         self.input_shape, self.stride, self.padding = input_shape, stride, padding
         self.kernel_shape = (weight.shape[0], weight.shape[1])
+        self._window = (self.kernel_shape, stride, padding)
         self.output_size = output_size((input_shape[0], input_shape[1]), self.kernel_shape, stride, padding)
 
     def _as_matrix(self, weight: np.ndarray) -> np.ndarray:
@@ -294,15 +296,12 @@ class CrossbarConvolution(_CrossbarOperator):
     def forward(self, a: np.ndarray) -> np.ndarray:
         """Return W a, shape (N, OH, OW, out), for `a` of shape (N, H, W, in)."""
         driven, shares, squares = self._drive(a, transposed=False)
-        images, key = driven.reshape(a.shape), self.tiles.next_key(False)
-        out = empty((len(a), *self.output_size, self.weight_shape[3]), a.dtype)
-        saturated, lost, coupled = 0, 0, 0.0
-        for first, last in self._chunks(len(a)):
-            rows = self._patches(images[first:last])
-            coupled += self.tiles.power_of(rows, shares[first:last], False)
-            read, over, under = self.tiles.read(rows, last - first, first, key, False, shares[first:last])
-            out[first:last] = read.reshape(last - first, *out.shape[1:])
-            saturated, lost = saturated + over, lost + under
+        images, key, coupled = driven.reshape(a.shape), self.tiles.next_key(False), 0.0
+        if self.tiles.plain:
+            view, how = self.tiles.views[0], (self._window, self.tiles.step(False), key, self.tiles.limit(False))
+            out, saturated, lost = read_convolution(images, view.weights, view.variance, *how, self.hardware.adc.levels)
+        else:
+            out, saturated, lost, coupled = self._read_patches(images, key, shares)
         # Windows of the summed squares are the sums of the windows' squares.
         power = self._power(self._patches(squares.reshape(1, *self.input_shape)).sum(axis=0), coupled, False)
         self._count(False, len(a) * self._positions, saturated, lost, power)
@@ -311,17 +310,39 @@ class CrossbarConvolution(_CrossbarOperator):
     def transpose(self, d: np.ndarray) -> np.ndarray:
         """Return W^T d, shape (N, H, W, in), for `d` of shape (N, OH, OW, out)."""
         driven, shares, squares = self._drive(d, transposed=True)
-        vectors = driven.reshape(len(d), self._positions, d.shape[-1])
-        key, out = self.tiles.next_key(True), empty((len(d), *self.input_shape), d.dtype)
-        saturated, lost, coupled = 0, 0, 0.0
-        for first, last in self._chunks(len(d)):
-            rows = vectors[first:last].reshape(-1, d.shape[-1])
-            coupled += self.tiles.power_of(rows, shares[first:last], True)
-            over, under = self._transposed_chunk(rows, first, last, key, shares, out)
-            saturated, lost = saturated + over, lost + under
+        key, coupled = self.tiles.next_key(True), 0.0
+        if self.tiles.plain:
+            view, shape = self.tiles.views[1], (self.input_shape, self._window)
+            how = self.tiles.step(True), key, self.tiles.limit(True), self.hardware.adc.levels
+            out, saturated, lost = read_convolution_transposed(driven.reshape(d.shape), view.weights, view.variance, *shape, *how)
+        else:
+            out, saturated, lost, coupled = self._fold_reads(driven.reshape(len(d), self._positions, d.shape[-1]), key, shares)
         power = self._power(squares.reshape(-1, d.shape[-1]).sum(axis=0), coupled, True)
         self._count(True, len(d) * self._positions, saturated, lost, power)
         return out
+
+    def _read_patches(self, images: np.ndarray, key: np.uint64, shares: np.ndarray) -> tuple[np.ndarray, int, int, float]:
+        # (Results, saturated, lost, power of coupled lines) of any forward read, some images at a time.
+        out = empty((len(images), *self.output_size, self.weight_shape[3]), images.dtype)
+        saturated, lost, coupled = 0, 0, 0.0
+        for first, last in self._chunks(len(images)):
+            rows = self._patches(images[first:last])
+            coupled += self.tiles.power_of(rows, shares[first:last], False)
+            read, over, under = self.tiles.read(rows, last - first, first, key, False, shares[first:last])
+            out[first:last] = read.reshape(last - first, *out.shape[1:])
+            saturated, lost = saturated + over, lost + under
+        return out, saturated, lost, coupled
+
+    def _fold_reads(self, vectors: np.ndarray, key: np.uint64, shares: np.ndarray) -> tuple[np.ndarray, int, int, float]:
+        # The same of any transposed read.
+        out = empty((len(vectors), *self.input_shape), vectors.dtype)
+        saturated, lost, coupled = 0, 0, 0.0
+        for first, last in self._chunks(len(vectors)):
+            rows = vectors[first:last].reshape(-1, vectors.shape[2])
+            coupled += self.tiles.power_of(rows, shares[first:last], True)
+            over, under = self._transposed_chunk(rows, first, last, key, shares, out)
+            saturated, lost = saturated + over, lost + under
+        return out, saturated, lost, coupled
 
     def outer(self, d: np.ndarray, a: np.ndarray) -> np.ndarray:
         """Return dC/dW, shaped like the weight, summed over the batch and all positions."""

@@ -134,12 +134,11 @@ class TiledMatrix:
         shares : array, shape (samples,)
             1 / full scale^2 of the samples, 0 where all inputs are zero.
         """
-        adc, tile, noisy = self.hardware.adc, self.hardware.tile, self.views[transposed].variance is not None
+        adc, noisy = self.hardware.adc, self.views[transposed].variance is not None
         apart = adc.levels > 0 or (self.hardware.output_noise > 0 and self.hardware.links == "digital")
         if not adc.levels and not noisy and not self.hardware.output_noise:
             return self.currents(v, transposed)[0], 0, 0
-        step = tile.columns if transposed else tile.rows
-        cuts = blocks(v.shape[1], step if apart else v.shape[1])  # lines that are sensed one by one
+        cuts = blocks(v.shape[1], self.step(transposed) if apart else v.shape[1])  # lines that are sensed one by one
         squares = np.square(v, out=empty(v.shape, v.dtype)) if noisy else None
         out = empty((len(v), self.shape[0] if transposed else self.shape[1]), v.dtype)
         saturated = lost = 0
@@ -158,12 +157,11 @@ class TiledMatrix:
         self, v: np.ndarray, transposed: bool, cut: slice, shares: np.ndarray, squares: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, float]:
         """Return what senses the lines of `cut` sees: (product, variance, gain behind the converter or None, full scale or 0)."""
-        hardware, tile = self.hardware, self.hardware.tile
+        hardware = self.hardware
         mean, variance = self.currents(v, transposed, cut, squares)
         gain = self._gain(transposed, cut) if hardware.adc.levels or hardware.output_noise else None
         w_max = float(self.cells.w_max.item()) if gain is None and self.cells.w_max.size == 1 else 1.0
-        rows = min(tile.columns if transposed else tile.rows, v.shape[1])
-        limit = sense_limit(hardware.adc, hardware.dac, rows, w_max, transposed=transposed)
+        limit = self.limit(transposed, w_max)
         if gain is not None:
             mean, variance = mean / gain, None if variance is None else variance / gain**2
         if hardware.output_noise:
@@ -177,14 +175,27 @@ class TiledMatrix:
         spread = np.repeat(each, len(mean) // len(shares))[:, None]
         return np.ascontiguousarray(np.broadcast_to(spread, mean.shape)) if variance is None else variance + spread
 
+    def plain(self, transposed: bool) -> bool:
+        """Whether reads are converted, one gain serves all results, and converters are alike and only cells noisy."""
+        hardware = self.hardware
+        alike = hardware.adc.levels > 0 and self.columns[transposed] is None and hardware.mapping.scale == "matrix"
+        return alike and not self.coupled and not hardware.output_noise
+
+    def step(self, transposed: bool) -> int:
+        """Return how many driven lines are converted together: those of a tile."""
+        return self.hardware.tile.columns if transposed else self.hardware.tile.rows
+
+    def limit(self, transposed: bool, w_max: float) -> float:
+        """Return the full scale behind a tile in units of the product, `w_max` the largest weight there, or 0 for each sample's own."""
+        rows = min(self.step(transposed), self.shape[transposed])
+        return sense_limit(self.hardware.adc, self.hardware.dac, rows, w_max, transposed=transposed)
+
     def one_pass(self, a: np.ndarray, transposed: bool) -> bool:
         """Whether a read of the vectors `a` is large and plain enough for `read_in_one_pass`."""
         hardware, (rows, columns) = self.hardware, self.shape
-        step = hardware.tile.columns if transposed else hardware.tile.rows
-        plain = hardware.mapping.scale == "matrix" and not self.coupled and hardware.dac.levels > 0 and hardware.adc.levels > 0
-        own = not hardware.dac.fixed(transposed) and not hardware.adc.fixed(transposed) and not hardware.output_noise
-        own = own and self.columns[transposed] is None
-        return plain and own and a.shape[1] <= step and len(a) * rows * columns >= _ONE_PASS
+        own = hardware.dac.levels > 0 and not hardware.dac.fixed(transposed) and not hardware.adc.fixed(transposed)
+        small = len(a) * rows * columns < _ONE_PASS
+        return own and not small and a.shape[1] <= self.step(transposed) and self.plain(transposed)
 
     def read_in_one_pass(self, a: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray, int]:
         """Return (W a or W^T a, sum over vectors of each line's (input / full scale)^2, values lost), converters included."""
@@ -257,8 +268,7 @@ class TiledMatrix:
             return 0.0
         gain, total = self.input_gain(transposed), np.zeros(len(v))
         volts = v if gain is None else v * gain
-        step = self.hardware.tile.columns if transposed else self.hardware.tile.rows
-        for cut, admittance in zip(blocks(v.shape[1], step), self._admittance[transposed], strict=True):
+        for cut, admittance in zip(blocks(v.shape[1], self.step(transposed)), self._admittance[transposed], strict=True):
             for some in blocks(len(v), _VECTORS_AT_ONCE):
                 total[some] += np.einsum("vi,vi->v", volts[some, cut] @ admittance, volts[some, cut])
         return float(total.reshape(len(shares), -1).sum(axis=1) @ shares) * self.hardware.read.v_read_V**2

@@ -59,7 +59,7 @@ def _gather_row(image, top, kh, kw, sw, pw, out):
 
 
 @kernel
-def _scatter_row(rows, top, sw, pw, image):
+def scatter_row(rows, top, sw, pw, image):
     """Add rows (OW, kh, kw, C) to the windows they stand for; the adjoint of `_gather_row`."""
     h, w, c = image.shape
     _, kh, kw, _ = rows.shape
@@ -84,7 +84,7 @@ def _scatter(rows, sh, sw, ph, pw, oh, out):
     for image in prange(len(out)):
         out[image] = 0
         for i in range(oh):
-            _scatter_row(rows[image * oh + i], i * sh - ph, sw, pw, out[image])
+            scatter_row(rows[image * oh + i], i * sh - ph, sw, pw, out[image])
 
 
 def patches(a: np.ndarray, kernel_shape: Pair, stride: Pair, padding: Pair) -> np.ndarray:
@@ -152,7 +152,7 @@ def _convolve_transposed(d, wt, sh, sw, ph, pw, scratch, out):
                 part = d[image, first : first + count].reshape((count * ow, d.shape[3]))
                 np.dot(part, wt, mine[:count].reshape((count * ow, kh * kw * c)))
                 for r in range(count):
-                    _scatter_row(mine[r], (first + r) * sh - ph, sw, pw, out[image])
+                    scatter_row(mine[r], (first + r) * sh - ph, sw, pw, out[image])
 
 
 @parallel_kernel
