@@ -297,9 +297,11 @@ class CrossbarConvolution(_CrossbarOperator):
         """Return W a, shape (N, OH, OW, out), for `a` of shape (N, H, W, in)."""
         driven, shares, squares = self._drive(a, transposed=False)
         images, key, coupled = driven.reshape(a.shape), self.tiles.next_key(False), 0.0
-        if self.tiles.plain:
-            view, how = self.tiles.views[0], (self._window, self.tiles.step(False), key, self.tiles.limit(False))
-            out, saturated, lost = read_convolution(images, view.weights, view.variance, *how, self.hardware.adc.levels)
+        if self.tiles.plain(False):
+            view, limit, levels = self.tiles.views[0], self.tiles.limit(False), self.hardware.adc.levels
+            out, saturated, lost = read_convolution(
+                images, view.weights, view.variance, self._window, self.tiles.step(False), key, limit, levels
+            )
         else:
             out, saturated, lost, coupled = self._read_patches(images, key, shares)
         # Windows of the summed squares are the sums of the windows' squares.
@@ -311,10 +313,12 @@ class CrossbarConvolution(_CrossbarOperator):
         """Return W^T d, shape (N, H, W, in), for `d` of shape (N, OH, OW, out)."""
         driven, shares, squares = self._drive(d, transposed=True)
         key, coupled = self.tiles.next_key(True), 0.0
-        if self.tiles.plain:
-            view, shape = self.tiles.views[1], (self.input_shape, self._window)
-            how = self.tiles.step(True), key, self.tiles.limit(True), self.hardware.adc.levels
-            out, saturated, lost = read_convolution_transposed(driven.reshape(d.shape), view.weights, view.variance, *shape, *how)
+        if self.tiles.plain(True):
+            view, limit, levels = self.tiles.views[1], self.tiles.limit(True), self.hardware.adc.levels
+            stress, shape, step = driven.reshape(d.shape), self.input_shape, self.tiles.step(True)
+            out, saturated, lost = read_convolution_transposed(
+                stress, view.weights, view.variance, shape, self._window, step, key, limit, levels
+            )
         else:
             out, saturated, lost, coupled = self._fold_reads(driven.reshape(len(d), self._positions, d.shape[-1]), key, shares)
         power = self._power(squares.reshape(-1, d.shape[-1]).sum(axis=0), coupled, True)

@@ -185,8 +185,9 @@ class TiledMatrix:
         """Return how many driven lines are converted together: those of a tile."""
         return self.hardware.tile.columns if transposed else self.hardware.tile.rows
 
-    def limit(self, transposed: bool, w_max: float) -> float:
-        """Return the full scale behind a tile in units of the product, `w_max` the largest weight there, or 0 for each sample's own."""
+    def limit(self, transposed: bool, w_max: float | None = None) -> float:
+        """Return the ADC's full scale in units of the product, or 0 for each sample's own; `w_max` of a plain read by default."""
+        w_max = float(self.cells.w_max.item()) if w_max is None else w_max
         rows = min(self.step(transposed), self.shape[transposed])
         return sense_limit(self.hardware.adc, self.hardware.dac, rows, w_max, transposed=transposed)
 

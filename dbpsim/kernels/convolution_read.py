@@ -3,9 +3,9 @@
     forward      u = sum over tiles of ADC(P W + sqrt(P^2 S) z)             P: windows of the image, a row a position
     transposed   u = sum over tiles of fold(ADC(d W^T + sqrt(d^2 S^T) z))
 
-One thread takes an image through both products, noise, conversion and folding, `_POSITIONS` positions at a time, so neither windows
-nor results of a whole batch are ever held, and threads meet once a read.  The steps are those of `dbpsim.kernels.readout`,
-image for sample, with the same random numbers.
+One thread takes an image through both products, noise, conversion and folding, `_POSITIONS` positions at a time, so neither
+windows nor results of a whole batch are ever held, and threads meet once a read.  The steps are those of
+`dbpsim.kernels.readout`, image for sample, with the same random numbers.
 """
 
 from __future__ import annotations
@@ -28,6 +28,14 @@ _POSITIONS = 128  # whose windows, squares, products and variances one core's ca
 
 
 @kernel
+def _copy_and_square(source, row, square):
+    # Whole arrays: an index that might be negative would keep the loop from becoming vector code.
+    for k in range(source.shape[0]):
+        row[k] = source[k]
+        square[k] = source[k] * source[k]
+
+
+@kernel
 def _window(image, top, left, kw, first, last, row, square):
     """Set `row` to numbers first..last of the window of `image` (H, W C) at (top, left), zero outside, and `square` to theirs."""
     height, width = image.shape
@@ -36,15 +44,15 @@ def _window(image, top, left, kw, first, last, row, square):
         begin, end = min(max(low, -shift), high), max(min(high, width - shift), low)
         if top + u < 0 or top + u >= height:
             begin = end = high
-        for k in range(low, begin):
-            row[k - first] = square[k - first] = 0
-        for k in range(end, high):
-            row[k - first] = square[k - first] = 0
-        source = image[max(0, min(top + u, height - 1))]
-        for k in range(begin, end):
-            value = source[k + shift]
-            row[k - first] = value
-            square[k - first] = value * value
+        if begin > low:
+            row[low - first : begin - first] = 0
+            square[low - first : begin - first] = 0
+        if high > end:
+            row[end - first : high - first] = 0
+            square[end - first : high - first] = 0
+        if end > begin:
+            inside = slice(begin - first, end - first)
+            _copy_and_square(image[top + u, begin + shift : end + shift], row[inside], square[inside])
 
 
 @kernel
@@ -98,7 +106,7 @@ def _read_transposed(d, weights, variance, noisy, step, geometry, limit, levels,
     for worker in prange(workers):
         z = np.empty(BLOCK, np.float32)
         mean, spread = sums[worker, 0], sums[worker, 1]
-        windows = mean.reshape((positions // ow, ow, kh, kw, out.shape[3]))
+        windows = spread.reshape((positions // ow, ow, kh, kw, out.shape[3]))
         for s in range(worker, samples, workers):
             out[s] = 0
             for number in range((lines + step - 1) // step):
@@ -109,10 +117,7 @@ def _read_transposed(d, weights, variance, noisy, step, geometry, limit, levels,
                     rows = scratch[worker, 0, : (end - begin) * width].reshape((end - begin, width))
                     squares = scratch[worker, 1, : (end - begin) * width].reshape((end - begin, width))
                     for p in range(begin, end):
-                        for k in range(width):
-                            value = d[s, p, first + k]
-                            rows[p - begin, k] = value
-                            squares[p - begin, k] = value * value
+                        _copy_and_square(d[s, p, first:last], rows[p - begin], squares[p - begin])
                     cut = slice(begin * outputs, end * outputs)
                     np.dot(rows, weights[first:last], mean[cut].reshape((end - begin, outputs)))
                     if noisy:
@@ -120,7 +125,7 @@ def _read_transposed(d, weights, variance, noisy, step, geometry, limit, levels,
                         start = s * (mean.shape[0] // 2 + 1)
                         done = _add_noise_to(done, end * outputs, mean, spread, stream, start, z)
                 reach = limit if limit > 0 else largest(mean)
-                over, under = quantise(mean, reach, levels, rounder, False, mean)
+                over, under = quantise(mean, reach, levels, rounder, False, spread)  # in place it would not be vector code
                 counts[s, 0] += over
                 counts[s, 1] += under
                 for i in range(positions // ow):

@@ -25,10 +25,10 @@ def operators(case: int, changes: dict[str, object], monkeypatch: pytest.MonkeyP
     for plain in (True, False):
         with monkeypatch.context() as patch:
             if not plain:
-                patch.setattr(TiledMatrix, "plain", False)
+                patch.setattr(TiledMatrix, "plain", lambda self, transposed: False)
             hardware = load_hardware("pcm", {"tile.rows": 7, "tile.columns": 4} | changes)
             operator = CrossbarConvolution(weight, hardware, "conv", 5, shape, stride, padding)
-            assert operator.tiles.plain == plain
+            assert operator.tiles.plain(False) == operator.tiles.plain(True) == plain
             d = random.standard_normal((3, *operator.output_size, outputs)).astype(dtype) if plain else found[0][3]
             found.append((operator.forward(a), operator.transpose(d), operator.activity, d))
     return found
