@@ -80,6 +80,7 @@ def main() -> None:
                 row = rows.setdefault(method if accuracy is None else f"{method}, {accuracy:g}", {"seconds": []})
                 row["seconds"].append(time.perf_counter() - start)
                 row |= {"evaluations": run.evaluations, "settled_tau": max(run.settling_time.values())}
+                row |= {"spared": run.spared}
                 row |= {"gradient_error": error(run.gradients, exact)}
         start = time.perf_counter()
         evaluations = by_scipy(net, x, y, rows["collocation"]["settled_tau"])

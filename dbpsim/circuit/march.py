@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -357,7 +358,7 @@ class CollocationRun(Run):
         held = {k: (now.activations[k][-1].astype(float), now.stress[k][-1].astype(float)) for k in self.names}
         self.v = self._flat({k: self.frame.pair(*pair) for k, pair in held.items()})
         self.evaluations = -(-self.cascade.made // (2 * len(self.names)))
-        return super().result()
+        return replace(super().result(), spared=1.0 - self.cascade.made / self.cascade.asked)
 
 
 def _relative(target: np.ndarray, state: np.ndarray) -> list[float]:

@@ -47,6 +47,8 @@ class Settling:
         By stage, the larger relative distance of activation and stress from their targets at the end.
     steps, rejected, evaluations : int
         Accepted steps, refused ones, and evaluations of the whole network in both directions.
+    spared : float
+        Share of the stages' evaluations that a clamped input or standing still made unnecessary ("collocation").
     method, coupling, states : str
     activations, stress : dict of str to array
         m and s at the end.
@@ -67,3 +69,4 @@ class Settling:
     activations: Arrays = field(repr=False)
     stress: Arrays = field(repr=False)
     trajectory: Trajectory | None = field(default=None, repr=False)
+    spared: float = 0.0
