@@ -15,10 +15,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from dbpsim.credit.backprop import backprop
 from dbpsim.crossbar.activity import Activity, measure
 from dbpsim.crossbar.calibration import check_pairs
 from dbpsim.crossbar.hardware import Hardware, load_hardware
 from dbpsim.crossbar.operators import CrossbarConvolution, CrossbarDense
+from dbpsim.crossbar.ranges import Ranges
 from dbpsim.crossbar.table import NAMES, csv_lines
 from dbpsim.crossbar.wire_cost import solve_bytes, solve_seconds
 from dbpsim.files import atomic
@@ -220,6 +222,35 @@ class Chip(Network):
             raise ValueError(f"calibrate: {self.hardware.name} has no ADC to calibrate; accepted: adc.bits from 2 to 16.")
         for name, bar in self.crossbars.items():
             bar.calibrate(self.parameters[f"{name}.weight"], pairs, null_only)
+
+    def calibrate_ranges(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Set every converter range that the hardware calls "calibrated" by what one batch sends through it, forward and back.
+
+        Each matrix and direction gets a DAC limit and an ADC limit of its own; the reads count as activity.
+
+        Parameters
+        ----------
+        x, y : arrays
+            As for `backprop`.
+
+        Raises
+        ------
+        ValueError
+            If no range of the hardware is calibrated.
+        """
+        dac, adc = self.hardware.dac, self.hardware.adc
+        if not any(converter.mode(way) == "calibrated" for converter in (dac, adc) for way in (False, True)):
+            raise ValueError(f'calibrate_ranges: none in {self.hardware.name}; accepted: range = "calibrated" of dac or adc.')
+        before = {bar.name: bar.tiles.ranges for bar in self.crossbars.values()}
+        try:
+            for bar in self.crossbars.values():
+                bar.tiles.ranges = Ranges(noting=True)
+            backprop(self, x, y)
+            self.take_factors()
+            before = {bar.name: bar.tiles.ranges.found((dac.fixed(False), dac.fixed(True))) for bar in self.crossbars.values()}
+        finally:
+            for bar in self.crossbars.values():
+                bar.tiles.ranges = before[bar.name]
 
     def table(self, stage: str) -> dict[str, np.ndarray]:
         """Return where each weight of `stage` sits and what its cells hold, as columns (`dbpsim.crossbar.table`)."""

@@ -11,6 +11,8 @@ The offset needs no knowledge of the weights: it is what the line shows when not
 instead of at zero alone, so that rounding averages out too.  Of the transposed read it is the null of the stress path: with
 the cost switched off stress is exactly zero, and what a chip shows then is its own (ours).  The gain takes the mean
 error of a column's cells with it.  Residuals fall as 1 / sqrt(pairs).
+
+Where known vectors drive converters beyond a range that is not their own, all are read again at half the size; each read counts.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from dbpsim.crossbar.tiles import TiledMatrix
 
 _MOST_PAIRS = 1 << 16
+_MOST_HALVINGS = 16
+_SATURATED = 1e-3  # share of conversions beyond the range from which inputs are halved: less moves a mean by less than that
 
 
 @dataclass(frozen=True)
@@ -80,22 +84,35 @@ def calibrate(tiles: TiledMatrix, expected: np.ndarray, transposed: bool, pairs:
     gain : bool
         Whether to correct gains too; otherwise they stay as corrected before.
     """
-    hardware, lines, levels = tiles.hardware, tiles.shape[transposed], tiles.hardware.adc.levels
-    step = hardware.tile.columns if transposed else hardware.tile.rows
-    columns = tiles.columns[transposed]
+    lines, columns = tiles.shape[transposed], tiles.columns[transposed]
     if columns is None:
-        columns = unlike_none(hardware, tiles.shape, expected.dtype, transposed)
-    key, size = tiles.next_key(transposed), hardware.dac.fixed(transposed) or 1.0
-    signs = stream(tiles.seed, tiles.name, "calibration", str(key)).integers(0, 2, (pairs, lines)) * 2 - 1
-    drive = tiles.input_gain(transposed)
+        columns = unlike_none(tiles.hardware, tiles.shape, expected.dtype, transposed)
+    size, drive = tiles.input_range(transposed) or 1.0, tiles.input_gain(transposed)
     full = np.full(lines, size) if drive is None else size / drive
+    draw = stream(tiles.seed, tiles.name, "calibration", int(transposed), tiles.reads[transposed])
+    signs = draw.integers(0, 2, (pairs, lines)) * 2 - 1
     vectors = (np.concatenate([signs, -signs]) * full).astype(expected.dtype)
-    matrix = expected.T if transposed else expected
+    read, power, saturated, lost = 0, 0.0, 0, 0
+    for halvings in range(_MOST_HALVINGS + 1):
+        found, over, under = _corrected(tiles, columns, expected, transposed, vectors * 0.5**halvings, size, gain)
+        read, saturated, lost = read + 2 * pairs, saturated + over, lost + under
+        power += tiles.power(np.full(lines, 2.0 * pairs * 0.25**halvings), transposed)
+        if over <= _SATURATED * 2 * pairs * found.gain.size:
+            break
+    return Calibrated(found, read, power, saturated, lost)
+
+
+def _corrected(
+    tiles: TiledMatrix, columns: Columns, expected: np.ndarray, transposed: bool, vectors: np.ndarray, size: float, gain: bool
+) -> tuple[Columns, int, int]:
+    # (converters with corrections by one read of `vectors`, conversions saturated, conversions lost).
+    key, tile, levels, pairs = tiles.next_key(transposed), tiles.hardware.tile, tiles.hardware.adc.levels, len(vectors) // 2
+    matrix, shares = expected.T if transposed else expected, np.full(2 * pairs, size**-2)
     gains, offsets, saturated, lost = columns.corrected_gain.copy(), columns.corrected_offset.copy(), 0, 0
-    for number, cut in enumerate(blocks(lines, step)):
-        mean, variance, behind, limit = tiles.seen(vectors, transposed, cut, np.full(2 * pairs, size**-2))
+    for number, cut in enumerate(blocks(vectors.shape[1], tile.columns if transposed else tile.rows)):
+        mean, variance, behind, column = tiles.seen(vectors, transposed, cut, shares)
         read_out(mean, variance, np.uint64(bits(key, number)), 0, 0.0, 0, mean, accumulate=False)
-        code, reach, over, under = codes(mean, limit, levels, columns.block(number))
+        code, reach, over, under = codes(mean, column * tiles.sense_share(transposed), levels, columns.block(number))
         saturated, lost = saturated + over, lost + under
         up, down = code.astype(np.float64).reshape(2, pairs, -1)
         offsets[number] = (up + down).mean(axis=0) / 2
@@ -104,8 +121,7 @@ def calibrate(tiles: TiledMatrix, expected: np.ndarray, transposed: bool, pairs:
             wanted = vectors[:pairs, cut].astype(np.float64) @ matrix[cut] / (1.0 if behind is None else behind)
             share = np.divide(wanted, scale, out=np.zeros_like(wanted), where=scale > 0)
             gains[number] = _slope(share, (up - down) / 2, levels)
-    power = tiles.power(np.full(lines, 2.0 * pairs), transposed)
-    return Calibrated(columns.corrected(gains, offsets), 2 * pairs, power, saturated, lost)
+    return columns.corrected(gains, offsets), saturated, lost
 
 
 def _slope(share: np.ndarray, code: np.ndarray, levels: int) -> np.ndarray:

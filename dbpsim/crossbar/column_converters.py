@@ -70,9 +70,16 @@ def unlike_none(hardware: Hardware, shape: tuple[int, int], kind: Any, transpose
     return Columns(one, 0 * one, 0 * one, one, 0 * one)
 
 
-def columns_of(hardware: Hardware, shape: tuple[int, int], kind: Any, name: str, seed: int, transposed: bool) -> Columns | None:
-    """Return the converters of a matrix of `shape` (rows, columns), or None where they only round."""
-    return _drawn(hardware, shape, kind, name, seed, transposed) if any(hardware.converter_sigmas) else None
+def columns_of(hardware: Hardware, shape: tuple[int, int], kind: Any, name: str, seed: int) -> list[Columns | None]:
+    """Return the converters of a matrix of `shape` (rows, columns), forward and transposed; None where they only round."""
+    if not any(hardware.converter_sigmas):
+        return [None, None]
+    return [_drawn(hardware, shape, kind, name, seed, transposed) for transposed in (False, True)]
+
+
+def block_of(columns: Columns | None, number: int) -> Columns | None:
+    """Return the converters behind one stack of tiles, or None where they only round."""
+    return None if columns is None else columns.block(number)
 
 
 def convert(

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from dbpsim.devices.schema import NotNegative, Positive, Section
-from dbpsim.kernels.readout import digitise
 
 
 def _bits(value: object) -> object:
@@ -30,12 +28,15 @@ class Converter(Section):
     ``range="fixed"`` keeps it at `limit` in forward reads: for the DAC in units of the activation, for the
     ADC as a share of a column's full scale (all rows of the tile at full input and full weight).  Transposed reads set
     their range by the sample whatever `range` says, but with ``transposed_range="fixed"`` keep it at `limit` too.
+    ``"calibrated"``, in either direction, keeps what `Chip.calibrate_ranges` found: the `percentile` of the magnitudes other than
+    zero that a batch sent through the converters of a matrix; until then each sample has its own.
     """
 
     bits: Annotated[int | Literal["none"], BeforeValidator(_bits)] = 8
-    range: Literal["sample", "fixed"] = "sample"
+    range: Literal["sample", "fixed", "calibrated"] = "sample"
     limit: Positive | None = None
-    transposed_range: Literal["sample", "fixed"] = "sample"
+    transposed_range: Literal["sample", "fixed", "calibrated"] = "sample"
+    percentile: float = Field(default=99.9, gt=0, le=100)
 
     @model_validator(mode="after")
     def _limited(self) -> Converter:
@@ -45,10 +46,17 @@ class Converter(Section):
             raise ValueError('transposed_range = "fixed" is the range of forward reads: accepted with range = "fixed"')
         return self
 
+    def mode(self, transposed: bool) -> str:
+        """Return where the range of reads in this direction comes from: "sample", "fixed" or "calibrated"."""
+        return self.transposed_range if transposed else self.range
+
     def fixed(self, transposed: bool) -> float:
-        """Return the limit of reads in this direction, 0 where each sample has its own."""
-        own = self.limit is None or (transposed and self.transposed_range == "sample")
-        return 0.0 if own or self.limit is None else self.limit
+        """Return the limit of reads in this direction, 0 where the file fixes none."""
+        return self.limit if self.limit is not None and self.mode(transposed) == "fixed" else 0.0
+
+    def reach(self, transposed: bool, calibrated: float) -> float:
+        """Return the limit of reads in this direction, given the calibrated one; 0 where each sample has its own."""
+        return calibrated if self.mode(transposed) == "calibrated" else self.fixed(transposed)
 
     @property
     def levels(self) -> int:
@@ -77,28 +85,3 @@ class ColumnConverter(Converter):
 
 NO_CONVERTER = Converter(bits="none")
 NO_COLUMN_CONVERTER = ColumnConverter(bits="none")
-
-
-def drive(a: np.ndarray, dac: Converter, *, transposed: bool) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """Return (what the DAC makes of `a`, the full scale of each sample, how many values were clipped, how many became zero).
-
-    Parameters
-    ----------
-    a : array, shape (samples, values)
-    dac : Converter
-    transposed : bool
-        Direction of the read.
-    """
-    return digitise(a, dac.fixed(transposed), dac.levels)
-
-
-def sense_limit(adc: Converter, dac: Converter, rows: int, w_max: float, *, transposed: bool) -> float:
-    """Return the ADC's full scale in units of the product, or 0 for each sample's own.
-
-    Examples
-    --------
-    >>> adc, dac = Converter(range="fixed", limit=0.1), Converter(range="fixed", limit=2.0)
-    >>> sense_limit(adc, dac, 256, 0.5, transposed=False)
-    25.6
-    """
-    return adc.fixed(transposed) * rows * w_max * dac.fixed(transposed)

@@ -188,10 +188,13 @@ class Hardware(Section):
             raise ValueError(
                 'links = "analog" has no converters between layers: drop dac and adc, or links = "digital"'
             )
-        if self.adc.range == "fixed" and self.dac.range != "fixed":
-            raise ValueError("a fixed adc range is a share of full scale, which needs a fixed dac range")
-        if self.adc.transposed_range == "fixed" and self.dac.transposed_range != "fixed":
-            raise ValueError('adc.transposed_range = "fixed" needs dac.transposed_range = "fixed", of which it is a share')
+        for way, key in ((False, "range"), (True, "transposed_range")):
+            mode = self.adc.mode(way)
+            if mode != "sample" and self.dac.mode(way) == "sample":
+                raise ValueError(
+                    f'adc.{key} = "{mode}": a {mode} adc range is a share of full scale, which needs a fixed dac range or a '
+                    f'calibrated one: it needs dac.{key} = "fixed" or "calibrated"'
+                )
         return self
 
     @property

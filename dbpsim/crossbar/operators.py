@@ -21,7 +21,6 @@ import numpy as np
 
 from dbpsim.crossbar.activity import Counts, StageActivity
 from dbpsim.crossbar.calibration import calibrate
-from dbpsim.crossbar.converters import drive
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.mapping import tile_count
 from dbpsim.crossbar.table import cell_tables
@@ -30,7 +29,7 @@ from dbpsim.kernels import convolution
 from dbpsim.kernels.convolution_read import read_convolution, read_convolution_transposed
 from dbpsim.kernels.im2col import fold, output_size, patches
 from dbpsim.kernels.memory import empty
-from dbpsim.kernels.readout import weighted_squares
+from dbpsim.kernels.readout import digitise, weighted_squares
 
 _CHUNK = 1 << 22  # numbers in a block of patches: 16 MB of float32, near the last-level cache
 
@@ -178,9 +177,10 @@ class _CrossbarOperator:
         gain = self.tiles.input_gain(transposed)
         if gain is not None:
             gain = np.tile(gain, flat.shape[1] // gain.size)
-        dac = self.hardware.dac
-        driven, full_scale, clipped, dropped = drive(flat if gain is None else flat * gain, dac, transposed=transposed)
-        if dac.levels and dac.fixed(transposed):  # in a range of its own next to nothing of a sample is lost
+        dac, limit, asked = self.hardware.dac, self.tiles.input_range(transposed), flat if gain is None else flat * gain
+        self.tiles.ranges.note(transposed, 0, asked, dac.percentile)
+        driven, full_scale, clipped, dropped = digitise(asked, limit, dac.levels)
+        if dac.levels and limit:  # in a range of its own next to nothing of a sample is lost
             self._counts[transposed] += Counts(inputs=int(np.count_nonzero(flat)), clipped=clipped, dropped=dropped)
         weight = np.divide(
             1.0, full_scale.astype(np.float64) ** 2, out=np.zeros(len(a)), where=full_scale > 0

@@ -22,10 +22,10 @@ import numpy as np
 
 from dbpsim.crossbar.activity import Counts
 from dbpsim.crossbar.cells import Cells
-from dbpsim.crossbar.column_converters import Columns, columns_of, convert, load_corrections, saved_corrections
-from dbpsim.crossbar.converters import sense_limit
+from dbpsim.crossbar.column_converters import Columns, block_of, columns_of, convert, load_corrections, saved_corrections
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.mapping import blocks, limits_of_rows, tile_count
+from dbpsim.crossbar.ranges import Ranges
 from dbpsim.crossbar.views import Bank
 from dbpsim.devices.drift import global_scale
 from dbpsim.kernels.dense_read import read_dense
@@ -58,6 +58,8 @@ class TiledMatrix:
         Of the forward and of the transposed read; one object where both see the same.
     reads : list of two ints
         Reads so far, forward and transposed; they number the random streams.
+    ranges : Ranges
+        What calibration set the ranges of the converters to.
     columns : list of two (Columns or None)
         What the converters of the lines of each direction do beyond rounding, and the corrections that calibration found.
     """
@@ -71,7 +73,7 @@ class TiledMatrix:
         forward = self.banks[0].blank()
         alike = len(self.banks) == 1 and not hardware.wired
         self.views = (forward, forward if alike else self.banks[-1].blank())
-        self.columns = self._uncalibrated()
+        self.columns, self.ranges = columns_of(hardware, matrix.shape, matrix.dtype, name, seed), Ranges()
         self._look()
 
     @property
@@ -143,10 +145,12 @@ class TiledMatrix:
         out = empty((len(v), self.shape[0] if transposed else self.shape[1]), v.dtype)
         saturated = lost = 0
         for number, cut in enumerate(cuts):
-            mean, variance, gain, limit = self.seen(v, transposed, cut, shares, squares)
+            mean, variance, gain, full = self.seen(v, transposed, cut, shares, squares)
+            limit = full * self.sense_share(transposed)
             number_key, target = np.uint64(bits(key, number)), out if gain is None else empty(out.shape, v.dtype)
-            add, at = gain is None and number > 0, self._columns(transposed, number)
+            add, at = gain is None and number > 0, block_of(self.columns[transposed], number)
             over, under = self.sense(mean, variance, samples, first, number_key, limit, target, add, at)
+            self.ranges.note(transposed, 1, mean, adc.percentile, full)
             if gain is not None:
                 np.multiply(target, gain, out=target)
                 np.add(target, out if number else 0, out=out)
@@ -156,17 +160,24 @@ class TiledMatrix:
     def seen(
         self, v: np.ndarray, transposed: bool, cut: slice, shares: np.ndarray, squares: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, float]:
-        """Return what senses the lines of `cut` sees: (product, variance, gain behind the converter or None, full scale or 0)."""
+        """Return what senses the lines of `cut` sees: product, variance, gain behind it or None, what a full column gives."""
         hardware = self.hardware
         mean, variance = self.currents(v, transposed, cut, squares)
         gain = self._gain(transposed, cut) if hardware.adc.levels or hardware.output_noise else None
         w_max = float(self.cells.w_max.item()) if gain is None and self.cells.w_max.size == 1 else 1.0
-        limit = self.limit(transposed, w_max)
         if gain is not None:
             mean, variance = mean / gain, None if variance is None else variance / gain**2
         if hardware.output_noise:
             variance = self._sensed(mean, variance, w_max, shares)
-        return mean, variance, gain, limit
+        return mean, variance, gain, min(self.step(transposed), v.shape[1]) * w_max
+
+    def input_range(self, transposed: bool) -> float:
+        """Return the limit of the DACs, 0 where each sample has its own."""
+        return self.hardware.dac.reach(transposed, self.ranges.limits[transposed][0])
+
+    def sense_share(self, transposed: bool) -> float:
+        """Return the ADCs' full scale over what a full column gives at inputs of 1; 0 where each sample has its own."""
+        return self.hardware.adc.reach(transposed, self.ranges.limits[transposed][1]) * self.input_range(transposed)
 
     def _sensed(self, mean: np.ndarray, variance: np.ndarray | None, w_max: float, shares: np.ndarray) -> np.ndarray:
         # The variance with that of what senses the lines, in units of the product: full scale is another in each sample.
@@ -179,22 +190,21 @@ class TiledMatrix:
         """Whether reads are converted, one gain serves all results, and converters are alike and only cells noisy."""
         hardware = self.hardware
         alike = hardware.adc.levels > 0 and self.columns[transposed] is None and hardware.mapping.scale == "matrix"
-        return alike and not self.coupled and not hardware.output_noise
+        return alike and not self.coupled and not hardware.output_noise and not self.ranges.noting
 
     def step(self, transposed: bool) -> int:
         """Return how many driven lines are converted together: those of a tile."""
         return self.hardware.tile.columns if transposed else self.hardware.tile.rows
 
-    def limit(self, transposed: bool, w_max: float | None = None) -> float:
-        """Return the ADC's full scale in units of the product, or 0 for each sample's own; `w_max` of a plain read by default."""
-        w_max = float(self.cells.w_max.item()) if w_max is None else w_max
+    def limit(self, transposed: bool) -> float:
+        """Return the ADC's full scale of a plain read in units of the product, or 0 for each sample's own."""
         rows = min(self.step(transposed), self.shape[transposed])
-        return sense_limit(self.hardware.adc, self.hardware.dac, rows, w_max, transposed=transposed)
+        return rows * float(self.cells.w_max.item()) * self.sense_share(transposed)
 
     def one_pass(self, a: np.ndarray, transposed: bool) -> bool:
         """Whether a read of the vectors `a` is large and plain enough for `read_in_one_pass`."""
         hardware, (rows, columns) = self.hardware, self.shape
-        own = hardware.dac.levels > 0 and not hardware.dac.fixed(transposed) and not hardware.adc.fixed(transposed)
+        own = hardware.dac.levels > 0 and not self.input_range(transposed)
         small = len(a) * rows * columns < _ONE_PASS
         return own and not small and a.shape[1] <= self.step(transposed) and self.plain(transposed)
 
@@ -205,14 +215,6 @@ class TiledMatrix:
         if transposed:
             weights, variance = weights.T, None if variance is None else variance.T
         return read_dense(np.ascontiguousarray(a), weights, variance, key, hardware.dac.levels, hardware.adc.levels)
-
-    def _uncalibrated(self) -> list[Columns | None]:
-        kind = self.views[0].weights.dtype
-        return [columns_of(self.hardware, self.shape, kind, self.name, self.seed, bool(way)) for way in (0, 1)]
-
-    def _columns(self, transposed: bool, number: int) -> Columns | None:
-        columns = self.columns[transposed]
-        return None if columns is None else columns.block(number)
 
     def _gain(self, transposed: bool, cut: slice) -> np.ndarray | None:
         # What the results of the tiles that `cut` drives are multiplied by, behind the converter; None where it is one number.
@@ -340,7 +342,7 @@ class TiledMatrix:
             mean, variance = self.currents(signs.astype(kind), transposed, cut)
             if self.hardware.output_noise:
                 variance = self._sensed(mean, variance, float(self.cells.w_max.max()), np.ones(_KNOWN_VECTORS))
-            stack, own = np.uint64(bits(key, number)), self._columns(transposed, number)
+            stack, own = np.uint64(bits(key, number)), block_of(self.columns[transposed], number)
             self.sense(mean, variance, _KNOWN_VECTORS, 0, stack, 0.0, out, False, own)
             sums.append(np.add.reduceat(np.abs(out).sum(axis=0, dtype=np.float64), np.arange(0, out.shape[1], steps[1])))
         return np.array(sums).T if transposed else np.array(sums)
@@ -376,6 +378,7 @@ class TiledMatrix:
     def state(self) -> dict[str, np.ndarray]:
         """Return everything that reads and writes depend on and change, as arrays."""
         state = self.banks[0].state() | {"reads": np.array(self.reads, np.int64)} | saved_corrections(self.columns)
+        state |= self.ranges.state()
         if len(self.banks) == 2:
             state |= {f"replica.{key}": value for key, value in self.banks[1].state().items()}
         return {key: value.copy() for key, value in state.items()}
@@ -391,5 +394,7 @@ class TiledMatrix:
         for bank, prefix in zip(self.banks, ("", "replica."), strict=False):
             bank.load_state({key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)})
         self.reads = [int(n) for n in state["reads"]]
-        self.columns = load_corrections(self._uncalibrated(), state)
+        self.ranges = Ranges.of(state)
+        kind = self.views[0].weights.dtype
+        self.columns = load_corrections(columns_of(self.hardware, self.shape, kind, self.name, self.seed), state)
         self._look()
