@@ -57,7 +57,7 @@ class _CrossbarOperator:
 
     def descend(self, d: np.ndarray, a: np.ndarray, rate: float) -> None:
         """Make the step W <- W - rate sum d a^T by pulses, in place."""
-        self.tiles.descend(*self._vectors(d, a), rate)
+        self.tiles.descend([self._vectors(d, a)], rate)
 
     def _vectors(self, d: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         # (inputs, stress) as the array sees them: one vector a position.
@@ -354,8 +354,7 @@ class CrossbarConvolution(_CrossbarOperator):
         return convolution.convolve_outer(d, a, self.kernel_shape, self.stride, self.padding)
 
     def descend(self, d: np.ndarray, a: np.ndarray, rate: float) -> None:
-        for first, last in self._chunks(len(a)):
-            super().descend(d[first:last], a[first:last], rate)
+        self.tiles.descend((self._vectors(d[i:j], a[i:j]) for i, j in self._chunks(len(a))), rate)
 
     def _vectors(self, d: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self._patches(np.ascontiguousarray(a)), d.reshape(-1, d.shape[-1])

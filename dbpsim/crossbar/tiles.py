@@ -18,6 +18,8 @@ behind it.  Slices of a weight and reference columns are added, weighted, in fro
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from dbpsim.crossbar.activity import Counts
@@ -292,9 +294,10 @@ class TiledMatrix:
         if any(at is None or at.size for at in changed):
             self._look(changed)
 
-    def descend(self, a: np.ndarray, d: np.ndarray, rate: float) -> None:
-        """Make the step W <- W - rate sum_s a_s d_s^T in place, for `a` of shape (vectors, rows), `d` (vectors, columns)."""
-        self.cells.descend(a, d, rate)
+    def descend(self, factors: Iterable[tuple[np.ndarray, np.ndarray]], rate: float) -> None:
+        """Make the step W <- W - rate sum_s a_s d_s^T in place, for pairs of `a` (vectors, rows) and `d` (vectors, columns)."""
+        for a, d in factors:
+            self.cells.descend(a, d, rate)
         self._look()
 
     def wait(self, seconds: float, compensate: bool) -> tuple[int, int]:
