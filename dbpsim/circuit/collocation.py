@@ -26,6 +26,7 @@ from numpy.polynomial import legendre
 
 from dbpsim.credit.backprop import Arrays
 from dbpsim.credit.field import loss_feedback
+from dbpsim.kernels.quadrature import advance
 from dbpsim.network.graph import INPUT, Network, Stage
 
 NODES = 6
@@ -70,14 +71,14 @@ def rule(count: int, h: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Examples
     --------
     >>> q, decay, estimate = rule(4, 0.7)
-    >>> bool(np.allclose(q.sum(axis=1) + decay[:, 0], 1)), bool(abs(estimate.sum()) < 1e-15)  # exact for constant drives
+    >>> bool(np.allclose(q.sum(axis=1) + decay, 1)), bool(abs(estimate.sum()) < 1e-15)  # exact for constant drives
     (True, True)
     """
     nodes, points, shares, full, fewer = _tables(count)
     ends = h * nodes[1:, None]
     kernel = shares * ends * np.exp(-ends * (1 - points))
     q = np.einsum("kq,kqj->kj", kernel, full)
-    return q, np.exp(-ends), q[-1] - kernel[-1] @ fewer
+    return q, np.exp(-ends[:, 0]), q[-1] - kernel[-1] @ fewer
 
 
 def rule_at(count: int, h: float, share: float) -> tuple[np.ndarray, float]:
@@ -181,12 +182,12 @@ class Cascade:
         for stage in self.network.stages:
             name = stage.name
             f[name] = self._drive(stage, m, NODES)
-            m[name], wrong = _integrate(how, self.now.activations[name][-1], self.now.drives[name][-1], f[name])
+            m[name], wrong = advance(*how, self.now.activations[name][-1], self.now.drives[name][-1], f[name])
             errors[name] = [wrong]
         b[self.network.output] = self._cost(m, NODES)
         for stage in reversed(self.network.stages):
             name = stage.name
-            s[name], wrong = _integrate(how, self.now.stress[name][-1], self.now.feedback[name][-1], b[name])
+            s[name], wrong = advance(*how, self.now.stress[name][-1], self.now.feedback[name][-1], b[name])
             errors[name].append(wrong)
             self._send_back(stage, s, b, NODES)
         return Step(self.now.time[-1] + h * lobatto(NODES)[1:], m, s, f, b, errors)
@@ -267,12 +268,3 @@ class Cascade:
             return [part.reshape(count, -1, *part.shape[1:]) for part in pulled]
         each = [stage.pullback(memory[k], s[k])[0] for k in range(count)]
         return [np.stack(parts) for parts in zip(*each, strict=True)]
-
-
-def _integrate(how: list[np.ndarray], start: np.ndarray, drive: np.ndarray, drives: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (the state at the new nodes, its estimated error at the last one)."""
-    q, decay, estimate = how
-    known = np.concatenate([drive[None], drives]).reshape(len(drives) + 1, -1)
-    found = q @ known
-    found += decay * start.reshape(1, -1)
-    return found.reshape(drives.shape), (estimate @ known).reshape(start.shape)
