@@ -173,7 +173,7 @@ class Cascade:
 
     def step(self, h: float) -> Step:
         """Return the step of length `h` (in tau) from here, not taken yet."""
-        how = [a.astype(self.network.dtype) for a in rule(NODES, h)]
+        q, decay, estimate = (a.astype(self.network.dtype) for a in rule(NODES, h))
         m: Arrays = {}
         s: Arrays = {}
         f: Arrays = {}
@@ -182,12 +182,12 @@ class Cascade:
         for stage in self.network.stages:
             name = stage.name
             f[name] = self._drive(stage, m, NODES)
-            m[name], wrong = advance(*how, self.now.activations[name][-1], self.now.drives[name][-1], f[name])
+            m[name], wrong = advance(q, decay, estimate, self.now.activations[name][-1], self.now.drives[name][-1], f[name])
             errors[name] = [wrong]
         b[self.network.output] = self._cost(m, NODES)
         for stage in reversed(self.network.stages):
             name = stage.name
-            s[name], wrong = advance(*how, self.now.stress[name][-1], self.now.feedback[name][-1], b[name])
+            s[name], wrong = advance(q, decay, estimate, self.now.stress[name][-1], self.now.feedback[name][-1], b[name])
             errors[name].append(wrong)
             self._send_back(stage, s, b, NODES)
         return Step(self.now.time[-1] + h * lobatto(NODES)[1:], m, s, f, b, errors)
