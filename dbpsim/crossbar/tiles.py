@@ -236,17 +236,9 @@ class TiledMatrix:
         return self.cells.w_max[0].astype(self.views[0].weights.dtype)
 
     def sense(
-        self,
-        mean: np.ndarray,
-        variance: np.ndarray | None,
-        samples: int,
-        first: int,
-        key: np.uint64,
-        limit: float,
-        out: np.ndarray,
-        accumulate: bool,
-        columns: Columns | None = None,
-    ) -> tuple[int, int]:
+        self, mean: np.ndarray, variance: np.ndarray | None, samples: int, first: int, key: np.uint64, limit: float,
+        out: np.ndarray, accumulate: bool, columns: Columns | None = None,
+    ) -> tuple[int, int]:  # fmt: skip
         """Put `mean` (overwritten) with noise and conversion into `out`; return (saturated, lost)."""
         spread, levels = None if variance is None else variance.reshape(samples, -1), self.hardware.adc.levels
         flat, result = mean.reshape(samples, -1), out.reshape(samples, -1)
