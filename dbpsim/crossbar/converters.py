@@ -37,6 +37,7 @@ class Converter(Section):
     limit: Positive | None = None
     transposed_range: Literal["sample", "fixed", "calibrated"] = "sample"
     percentile: float = Field(default=99.9, gt=0, le=100)
+    source: str = ""
 
     @model_validator(mode="after")
     def _limited(self) -> Converter:
@@ -74,7 +75,6 @@ class ColumnConverter(Converter):
     gain_sigma: float = Field(default=0.0, ge=0, le=0.2)
     offset_sigma_lsb: NotNegative = 0.0
     inl_sigma_lsb: NotNegative = 0.0
-    source: str = ""
 
     @model_validator(mode="after")
     def _converts(self) -> ColumnConverter:
