@@ -200,7 +200,9 @@ def check(
     aged = any(bar.tiles.cells.age_s > 0 for bar in chip.crossbars.values())
     silent = _silences(digital, x)
     losses = exact.loss, _loss_after(chip, digital, x, y, run.gradients, rates)
-    found = findings(Rehearsal(chip.hardware, rows, seen, silent, weights, parents, aged, losses), limits or Limits())
+    unset = tuple(name for name, bar in chip.crossbars.items() if chip.hardware.calibrated and not bar.tiles.ranges.state())
+    rehearsal = Rehearsal(chip.hardware, rows, seen, silent, weights, parents, aged, losses, unset)
+    found = findings(rehearsal, limits or Limits())
     title = f"{chip!r} on {chip.hardware.name}"
     return Check(title, len(x), images, *losses, rows, tuple(found), gradient_s, write_s, _peak())
 

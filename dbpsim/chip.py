@@ -238,8 +238,8 @@ class Chip(Network):
         ValueError
             If no range of the hardware is calibrated.
         """
-        dac, adc = self.hardware.dac, self.hardware.adc
-        if not any(converter.mode(way) == "calibrated" for converter in (dac, adc) for way in (False, True)):
+        dac = self.hardware.dac
+        if not self.hardware.calibrated:
             raise ValueError(f'calibrate_ranges: none in {self.hardware.name}; accepted: range = "calibrated" of dac or adc.')
         before = {bar.name: bar.tiles.ranges for bar in self.crossbars.values()}
         try:

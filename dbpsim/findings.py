@@ -111,6 +111,7 @@ class Rehearsal:
     aged : bool
         Whether time has passed since the cells were programmed.
     losses : (before, after) the step
+    uncalibrated : weight stages whose calibrated ranges no batch has set yet
     """
 
     hardware: Hardware
@@ -121,6 +122,7 @@ class Rehearsal:
     parents: Mapping[str, tuple[str, ...]]
     aged: bool
     losses: tuple[float, float]
+    uncalibrated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,11 +175,16 @@ def _of_stage(seen: Rehearsal, row: StageCheck, limits: Limits) -> Iterator[Find
     finer = _finer(seen.hardware)
     if row.zero:
         yield Finding(row.stage, "zero gradient", 1.0, 0.0, *_why_zero(seen, row))
+    if row.stage in seen.uncalibrated:
+        text = "no batch has set its calibrated ranges: each sample has its own until then"
+        yield Finding(row.stage, "uncalibrated", 1.0, 0.0, text, "call Chip.calibrate_ranges before training")
     if row.saturated > limits.saturated:
+        calibrated = seen.hardware.adc.mode(False) == "calibrated"
         yield Finding(
             row.stage, "saturated", row.saturated, limits.saturated,
-            f"{row.saturated:.1%} of the forward conversions are beyond a fixed range",
-            'raise dac.limit and adc.limit, or set their range = "sample"',
+            f"{row.saturated:.1%} of the forward conversions are beyond a {'calibrated' if calibrated else 'fixed'} range",
+            "calibrate ranges anew, or raise their percentile" if calibrated
+            else 'raise dac.limit and adc.limit, or set their range = "sample"',
         )  # fmt: skip
     if row.lost_forward > limits.lost_forward:
         text = f"{row.lost_forward:.1%} of the forward results are below half a step of a converter and come out as zeros"
@@ -258,6 +265,8 @@ def _better_reads(hardware: Hardware) -> str:
 def _finer(hardware: Hardware, transposed: bool = False) -> str:
     if transposed and hardware.dac.fixed(True):
         return 'set transposed_range = "sample" in dac and adc'
+    if hardware.dac.mode(transposed) == "calibrated":
+        return "calibrate ranges anew, lower their percentile, or raise bits"
     if not transposed and hardware.dac.fixed(False):
         return 'lower dac.limit and adc.limit, set their range = "sample", or raise their bits'
     return 'raise adc.bits, or set links = "analog"'

@@ -208,6 +208,11 @@ class Hardware(Section):
         return self.read.output_noise if self.effects.output_noise else 0.0
 
     @property
+    def calibrated(self) -> bool:
+        """Whether a batch is to set some range of the converters."""
+        return any(converter.mode(way) == "calibrated" for converter in (self.dac, self.adc) for way in (False, True))
+
+    @property
     def converter_sigmas(self) -> tuple[float, float, float]:
         """Spread of gain, offset (steps) and nonlinearity (steps) over the ADCs, 0 where [effects] switches them off."""
         adc, on = self.adc, self.effects

@@ -118,3 +118,15 @@ def test_a_batch_that_is_refused_leaves_the_ranges_as_they_were():
     with pytest.raises(ValueError, match="."):
         chip.calibrate_ranges(X[:, :5], Y)
     assert [bar.tiles.ranges for bar in chip.crossbars.values()] == before
+
+
+def test_the_health_check_says_that_ranges_are_not_set_and_that_they_are_too_small():
+    def kinds(chip, x):
+        return {warning.kind: warning.remedy for warning in dbp.check(chip, x, Y).warnings}
+
+    chip = chip_on(hardware())
+    assert "Chip.calibrate_ranges" in kinds(chip, X)["uncalibrated"]
+    chip.calibrate_ranges(0.05 * X, Y)
+    after = kinds(chip, X)
+    assert "uncalibrated" not in after
+    assert "calibrate ranges anew" in after["saturated"]
