@@ -58,10 +58,12 @@ class Counts:
     dropped: int = 0
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        more = vars(other)
+        return Counts(**{name: value + more[name] for name, value in vars(self).items()})
 
     def __sub__(self, other: Counts) -> Counts:
-        return Counts(*(getattr(self, f.name) - getattr(other, f.name) for f in fields(self)))
+        less = vars(other)
+        return Counts(**{name: value - less[name] for name, value in vars(self).items()})
 
     @property
     def saturated_fraction(self) -> float:
