@@ -1,6 +1,8 @@
 """The Brian2 bridge: Brian2's own integration of the two-compartment neurons against `settle`, `backprop` and closed forms."""
 
 from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,19 +11,32 @@ import dbpsim as dbp
 from dbpsim.circuit.brian import CORTICAL, REVERSAL_V, Membrane, compartments, equal_membrane, to_brian
 from dbpsim.circuit.dense import dense_circuit, gradients, split
 
-brian2 = pytest.importorskip("brian2", reason="Brian2 is not installed: pip install 'dbpsim[brian]'")
-# Brian2 2.9 calls pyparsing by names that it has since renamed
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.skipif(find_spec("brian2") is None, reason="Brian2 is not installed: pip install 'dbpsim[brian]'"),
+    # Brian2 2.9 calls pyparsing by names that it has since renamed
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 TAU = 0.01
 
 
 @pytest.fixture(autouse=True)
 def plain_numpy() -> Iterator[None]:
-    """Without a compiler run for every network."""
+    """Without a compiler run for every network.
+
+    Brian2 is imported by tests, not by this file: it replaces pytest's collector of doctests, and would meet ours.
+    """
+    import brian2
+
     before = brian2.prefs.codegen.target
     brian2.prefs.codegen.target = "numpy"
     yield
     brian2.prefs.codegen.target = before
+
+
+def run(brian: Any, seconds: float) -> None:
+    import brian2
+
+    brian.run(seconds * brian2.second)
 
 
 def network(activation: str, loss: str) -> tuple[dbp.Network, np.ndarray, np.ndarray]:
@@ -49,9 +64,9 @@ def test_unit_euler_steps_are_exact_backpropagation_after_twice_the_depth(activa
     net, x, y = network(activation, loss)
     exact = dbp.backprop(net, x, y).gradients
     brian = to_brian(net, x, y, tau=TAU, step=TAU, method="euler")
-    brian.run(5 * TAU * brian2.second)
+    run(brian, 5 * TAU)
     assert worst(read(brian, net, x, y), exact) > 1e-2
-    brian.run(TAU * brian2.second)
+    run(brian, TAU)
     assert worst(read(brian, net, x, y), exact) < 1e-13
 
 
@@ -60,7 +75,7 @@ def test_brian_follows_settle(activation: str) -> None:
     net, x, y = network(activation, "cross_entropy")
     brian = to_brian(net, x, y, tau=TAU, step=TAU / 16)
     for clocks in (40, 48, 80):  # in one run after the other
-        brian.run((clocks - round(float(brian.t / brian2.second) / TAU * 16)) * TAU / 16 * brian2.second)
+        run(brian, (clocks - round(float(brian.t) / TAU * 16)) * TAU / 16)
         held = dbp.settle(net, x, y, tau=TAU, t_stop=clocks * TAU / 16, method="exponential_euler", step=TAU / 16)
         assert worst(read(brian, net, x, y), held.gradients) < 1e-11
 
@@ -71,7 +86,7 @@ def test_the_step_s_error_falls_with_the_step() -> None:
     errors = []
     for parts in (20, 40):
         brian = to_brian(net, x, y, tau=TAU, step=TAU / parts)
-        brian.run(5 * TAU * brian2.second)
+        run(brian, 5 * TAU)
         errors.append(worst(read(brian, net, x, y), free))
     assert errors[0] / errors[1] == pytest.approx(2, abs=0.15)
 
@@ -82,7 +97,7 @@ def test_a_coupling_between_equal_compartments_shrinks_the_gradient_and_keeps_it
     plain = equal_membrane(TAU)
     membrane = Membrane(plain.apical_F, plain.soma_F, plain.apical_S, plain.soma_S, coupling_S=0.3 * plain.soma_S)
     brian = to_brian(net, x, y, membrane=membrane, step=TAU / 2)
-    brian.run(40 * TAU * brian2.second)
+    run(brian, 40 * TAU)
     found = read(brian, net, x, y)
     for power, name in ((3, "dense1"), (2, "dense2"), (1, "dense3")):
         assert worst({name: found[f"{name}.weight"]}, {name: exact[f"{name}.weight"] / 1.6**power}) < 1e-8
@@ -94,7 +109,7 @@ def test_reversal_potentials_shunt_inputs() -> None:
     net.parameters["dense1.weight"][...] = 1.0
     membrane = Membrane(1e-10, 1e-10, 1e-8, 1e-8, reversal_V=REVERSAL_V)
     brian = to_brian(net, np.array([[0.8]]), np.array([[0.5]]), membrane=membrane)
-    brian.run(0.5 * brian2.second)
+    run(brian, 0.5)
     x, z = compartments(brian)
     b = (x + z) / 2 - 0.5
     for v, drive in ((x, 0.8 + b / 2), (z, 0.8 - b / 2)):
@@ -110,7 +125,7 @@ def test_a_chip_s_conductances_are_taken() -> None:
     net, x, y = network("tanh", "cross_entropy")
     chip = dbp.Chip.program(net, "pcm", seed=2)
     brian = to_brian(chip, x, y, tau=TAU, step=TAU, method="euler")
-    brian.run(6 * TAU * brian2.second)
+    run(brian, 6 * TAU)
     circuit = dense_circuit(chip, x, y)
     d = split(circuit, compartments(brian))
     assert len(d[0]) == 3
