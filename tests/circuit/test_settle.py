@@ -76,7 +76,12 @@ def _fixed(method, net, x, y, n):
 
 @pytest.mark.parametrize(
     ("method", "order", "steps"),
-    [("exponential_euler", 1, (40, 80, 160)), ("dormand_prince", 5, (24, 36, 54)), ("collocation", 2 * NODES, (1, 2, 3))],
+    [
+        ("exponential_euler", 1, (40, 80, 160)),
+        ("heun", 2, (40, 80, 160)),
+        ("dormand_prince", 5, (24, 36, 54)),
+        ("collocation", 2 * NODES, (1, 2, 3)),
+    ],
 )
 def test_orders_of_convergence(method, order, steps):
     assert -_slope_of_errors(method, steps, _net(), *_data()) == pytest.approx(order, abs=0.35 if order < 6 else 1.2)
