@@ -200,6 +200,7 @@ def rates(ax: plt.Axes) -> str:
 def _switched(net: dbp.Network, mismatch: float, states: str) -> float:
     """Return the mean error after 200 switched-capacitor clocks."""
     x, y = sample()
+    x = net.as_input(x)
     kind = dbp.load_hardware("ideal", {
         "neuron.states": states, "neuron.capacitor_matching_um": mismatch, "neuron.capacitor_area_um2": 1.0,
     })  # fmt: skip

@@ -81,7 +81,7 @@ def waves(ax: plt.Axes, depth: int = 9) -> None:
     ax.set(xlabel="time / tau", ylabel="distance from where it settles", ylim=(1e-6, 3))
     ax.set_title("m settles forward (solid), s backward (dashed)")
     ax.annotate("first layer", (3, 1e-5), color=colours[0])
-    ax.annotate("last layer", (0.5, 3e-2), color=colours[-1])
+    ax.annotate("last layer", (30.5, 2e-6), color=colours[-1])
     ax.axhline(TOLERANCE, color="grey", linewidth=0.6)
 
 
