@@ -1,6 +1,10 @@
-"""From activity to joules and seconds."""
+"""From activity to joules, seconds and square metres."""
 
-from dbpsim.cost.components import Components, load_components
-from dbpsim.cost.estimate import CostTable, cost, estimate
+from dbpsim.cost.components import Components, list_components, load_components
+from dbpsim.cost.constants import Figure, figures, with_values
+from dbpsim.cost.estimate import cost, estimate
+from dbpsim.cost.table import CostTable
 
-__all__ = ["Components", "CostTable", "cost", "estimate", "load_components"]
+__all__ = [
+    "Components", "CostTable", "Figure", "cost", "estimate", "figures", "list_components", "load_components", "with_values",
+]  # fmt: skip

@@ -20,7 +20,8 @@ class Counts:
     Attributes
     ----------
     vectors : int
-        Vectors read; a convolution reads one a position and sample.
+        Vectors read; a convolution reads one a position and sample.  Of writes: outer products of vectors that were formed
+        digitally, for updates that are not made in the array.
     outputs : int
         Results handed on: vectors x columns (rows, when transposed).
     sensed : int

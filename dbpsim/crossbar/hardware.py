@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from dbpsim.crossbar.architecture import Architecture
 from dbpsim.crossbar.converters import NO_COLUMN_CONVERTER, NO_CONVERTER, ColumnConverter, Converter
 from dbpsim.crossbar.neuron_circuit import NeuronCircuit
 from dbpsim.crossbar.update_scheme import UpdateScheme
@@ -147,6 +148,7 @@ class Hardware(Section):
     update: UpdateScheme = UpdateScheme()
     wires: WireResistance | None = None
     neuron: NeuronCircuit | None = None
+    architecture: Architecture = Architecture()
     temperature_K: Positive | None = None
 
     @model_validator(mode="after")

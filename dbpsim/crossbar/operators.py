@@ -63,9 +63,12 @@ class _CrossbarOperator:
         # (inputs, stress) as the array sees them: one vector a position.
         raise NotImplementedError
 
-    def _remember(self, d: np.ndarray, a: np.ndarray) -> None:
+    def _remember(self, d: np.ndarray, a: np.ndarray, vectors: int) -> None:
+        # Pulses in the array need the factors; without them the product is digital arithmetic, which is counted.
         if self.in_place:
             self._factors = d, a
+        else:
+            self.tiles.cells.written += Counts(vectors=vectors)
 
     @property
     def noisy(self) -> bool:
@@ -236,7 +239,7 @@ class CrossbarDense(_CrossbarOperator):
 
     def outer(self, d: np.ndarray, a: np.ndarray) -> np.ndarray:
         """Return dC/dW, shape (out, in), summed over all leading axes."""
-        self._remember(d, a)
+        self._remember(d, a, a.size // a.shape[-1])
         return d.reshape(-1, d.shape[-1]).T @ a.reshape(-1, a.shape[-1])
 
     def _vectors(self, d: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -350,7 +353,7 @@ class CrossbarConvolution(_CrossbarOperator):
 
     def outer(self, d: np.ndarray, a: np.ndarray) -> np.ndarray:
         """Return dC/dW, shaped like the weight, summed over the batch and all positions."""
-        self._remember(d, a)
+        self._remember(d, a, len(a) * self._positions)
         return convolution.convolve_outer(d, a, self.kernel_shape, self.stride, self.padding)
 
     def descend(self, d: np.ndarray, a: np.ndarray, rate: float) -> None:

@@ -19,7 +19,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dbpsim.cost.estimate import CostTable
+from dbpsim.cost.table import CostTable
 from dbpsim.credit.fidelity import Fidelity
 from dbpsim.credit.relax import History
 from dbpsim.files import write_bytes

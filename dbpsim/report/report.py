@@ -22,7 +22,8 @@ from typing import Any
 from jinja2 import Environment
 
 from dbpsim.chip import Chip
-from dbpsim.cost.estimate import CostTable, cost
+from dbpsim.cost.estimate import cost
+from dbpsim.cost.table import CostTable
 from dbpsim.credit.backprop import Backprop
 from dbpsim.credit.fidelity import fidelity
 from dbpsim.credit.relax import Relaxation

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dbpsim.cost.estimate import CostTable
+from dbpsim.cost.table import CostTable
 from dbpsim.credit.fidelity import Fidelity
 from dbpsim.training.loop import TrainingResult
 
