@@ -79,7 +79,7 @@ def estimate(
     for name, stage in stages.items():
         lines += stage_lines(name, stage, hardware, parts, timing, states.get(name, 0), samples)
         if not hardware.architecture.power_gated:
-            lines += _idle(name, stage, hardware, timing, read_s + write_s)
+            lines += _idle(name, stage, hardware, parts, timing, read_s + write_s)
     table = CostTable(
         hardware=hardware.name,
         lines=tuple(lines),
@@ -122,14 +122,16 @@ def _write_s(hardware: Hardware, activity: Activity, parts: Components) -> float
     return slots * ((law.pulse_s or 0.0) if law else 0.0) + products / (parts.alu.units * parts.alu.rate_Hz)
 
 
-def _idle(name: str, stage: StageActivity, hardware: Hardware, timing: Timing, latency_s: float) -> list[Line]:
-    # Arrays that stay biased: mean power of a read, on every copy, for the time in which it is not read.
-    copies = hardware.architecture.replicas_of(name)
+def _idle(
+    name: str, stage: StageActivity, hardware: Hardware, parts: Components, timing: Timing, latency_s: float
+) -> list[Line]:
+    # Arrays that stay biased: mean power of a read, with what is lost in supplying it, on every copy while it is not read.
+    copies, supplied = hardware.architecture.replicas_of(name), 1 + parts.driver.regulation(hardware.read.v_read_V)
     out = []
     for phase, counts in (("forward", stage.forward), ("transposed", stage.transposed)):
         if counts.vectors:
             idle_s = max(0.0, copies * latency_s - counts.vectors * timing.period_s)
-            out.append(Line(name, phase, "idle_array", counts.power_W / counts.vectors * idle_s))
+            out.append(Line(name, phase, "idle_array", supplied * counts.power_W / counts.vectors * idle_s))
     return out
 
 

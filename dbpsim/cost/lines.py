@@ -3,6 +3,8 @@
 Reads, for each direction (`driven` lines in, `outputs` out, on `tiles` of the hardware's size):
 
     array            sum V^2 G T; with wires V^T Y V T, what the sources give
+    regulation       what linear drivers and amplifiers lose between supply and line: array x (V_supply / V_read - 1), a lower
+                     bound, since the rms voltage lies below V_read
     driver           vectors x driven lines x tiles beside each other x (C of a line's cells) V_read^2: full swing, an upper bound
     dac, adc         conversions
     sample_and_hold  sensed values, where columns share a converter
@@ -98,8 +100,10 @@ def _reads(
     )
     beside, cells = -(-outputs // tile_out), min(tile_out, outputs) * cells_per_weight(hardware)
     shared = hardware.architecture.columns_per_adc > 1
+    array_J = counts.power_W * timing.period_s
     rows = {
-        "array": counts.power_W * timing.period_s,
+        "array": array_J,
+        "regulation": array_J * parts.driver.regulation(hardware.read.v_read_V),
         "driver": counts.vectors * driven * beside * parts.driver.energy_J(cells, hardware.read.v_read_V),
         "dac": counts.dac * parts.dac.energy_J(int(hardware.dac.bits)) if hardware.dac.levels else 0.0,
         "adc": counts.adc * parts.adc.energy_J(int(hardware.adc.bits)) if hardware.adc.levels else 0.0,

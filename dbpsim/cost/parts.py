@@ -63,15 +63,33 @@ class Cell(Part):
 
 
 class Driver(Part):
-    """What drives a line of cells: E = (fixed + cells x capacitance a cell) V^2."""
+    """What drives a line of cells: E = (fixed + cells x capacitance a cell) V^2, and what is lost in holding it at V.
+
+    A linear driver, and an amplifier that takes a line's current up, draw that current from `supply_V`; the cells see V of it.
+    The rest, (supply / V - 1) of the cells' energy, is lost in the `linear_share` of the current that no efficient supply gives.
+    """
 
     capacitance_per_cell_F: Positive
     fixed_capacitance_F: NotNegative
+    supply_V: Positive
+    linear_share: Annotated[float, Field(ge=0, le=1)]
     area_m2: NotNegative
 
     def energy_J(self, cells: int, voltage_V: float) -> float:
         """Energy of charging a line of `cells` to `voltage_V` and letting it go."""
         return (self.fixed_capacitance_F + cells * self.capacitance_per_cell_F) * voltage_V**2
+
+    def regulation(self, voltage_V: float) -> float:
+        """Energy lost between supply and line, a joule in the cells at `voltage_V`.
+
+        Examples
+        --------
+        >>> driver = Driver(node_m=3e-8, capacitance_per_cell_F=1e-16, fixed_capacitance_F=0, supply_V=0.8, linear_share=1,
+        ...                 area_m2=0, source="a doctest")
+        >>> round(driver.regulation(0.2), 12), driver.regulation(0.9)
+        (3.0, 0.0)
+        """
+        return self.linear_share * max(0.0, self.supply_V / voltage_V - 1)
 
 
 class Dac(Part):

@@ -24,8 +24,8 @@ from dbpsim.files import write_json, write_text
 
 PHASES = ("forward", "transposed", "update")
 COMPONENTS = (
-    "array", "idle_array", "driver", "dac", "adc", "sample_and_hold", "amplifier", "neuron", "adder", "alu", "buffer",
-    "network_on_chip", "edge", "pulses", "pulse_generator", "control",
+    "array", "idle_array", "regulation", "driver", "dac", "adc", "sample_and_hold", "amplifier", "neuron", "adder", "alu",
+    "buffer", "network_on_chip", "edge", "pulses", "pulse_generator", "control",
 )  # fmt: skip
 
 

@@ -169,6 +169,7 @@ def test_each_component_costs_what_it_does_by_hand():
     table = estimate(hardware, activity, components=ROUND, samples=2, states={"a": 128})
     forward, transposed, update = (table.phase_J[phase] for phase in ("forward", "transposed", "update"))
     assert forward["array"] == pytest.approx(1.0 * 1.3e-7)
+    assert forward["regulation"] == pytest.approx(1.3e-7 * (0.9 / 0.5 - 1))  # 0.9 V for 0.5 V
     assert forward["driver"] == pytest.approx(3 * 256 * 256e-15 * 0.25)  # 128 pairs on a word line
     assert transposed["driver"] == pytest.approx(2 * 128 * 512e-15 * 0.25)
     assert forward["dac"] == pytest.approx(768 * 1e-13)
@@ -216,7 +217,7 @@ def test_arrays_that_stay_on_cost_their_mean_power_all_the_time():
     hardware, activity = by_hand(**{"architecture.power_gated": False})
     table = estimate(hardware, activity, components=ROUND)
     idle = (1.0 / 3) * (table.latency_s - 3 * table.period_s) + 0.25 * (table.latency_s - 2 * table.period_s)
-    assert table.by_component["idle_array"] == pytest.approx(idle)
+    assert table.by_component["idle_array"] == pytest.approx(0.9 / 0.5 * idle)
 
 
 def test_a_pipeline_is_as_fast_as_its_busiest_stage():
