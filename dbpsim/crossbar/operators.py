@@ -23,6 +23,7 @@ from dbpsim.crossbar.activity import Counts, StageActivity
 from dbpsim.crossbar.calibration import calibrate
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.mapping import tile_count
+from dbpsim.crossbar.read_counts import read_counts
 from dbpsim.crossbar.table import cell_tables
 from dbpsim.crossbar.tiles import TiledMatrix
 from dbpsim.kernels import convolution
@@ -158,20 +159,8 @@ class _CrossbarOperator:
     def _count(
         self, transposed: bool, vectors: int, saturated: int, lost: int, power_W: float
     ) -> None:
-        rows, columns = self.tiles.shape
-        down, across = tile_count(self.tiles.shape, self.hardware.tile)
-        driven, outputs = (columns, rows) if transposed else (rows, columns)
-        beside, stacked = (down, across) if transposed else (across, down)
-        digital = self.hardware.links == "digital"
-        self._counts[transposed] += Counts(
-            vectors=vectors,
-            outputs=vectors * outputs,
-            sensed=vectors * outputs * (stacked if digital else 1),
-            dac=vectors * driven * beside if self.hardware.dac.levels else 0,
-            adc=vectors * outputs * stacked if self.hardware.adc.levels else 0,
-            power_W=power_W,
-            saturated=saturated,
-            lost=lost,
+        self._counts[transposed] += read_counts(
+            self.tiles.shape, self.hardware, transposed, vectors, power_W, saturated, lost
         )
 
     def _drive(self, a: np.ndarray, transposed: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
