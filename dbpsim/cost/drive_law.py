@@ -12,7 +12,7 @@ position, one correlation r, and what an activation or a pool made of it:
 
 The stress goes the same way back, gated: var(w) C_out sum over the window of E[d^2], times the share of open gates, and through a
 pool to one position of each window.  At the output it is the loss's own gradient at normal outputs.  With the largest number
-of a sample as full scale q = E[a^2] E[1 / max^2]; with a fixed range L, E[min(a^2, L^2)] / L^2; with a calibrated one, L is
+of a sample as full scale q = E[mean a^2 / max^2]; with a fixed range L, E[min(a^2, L^2)] / L^2; with a calibrated one, L is
 the percentile of what is not zero.
 
 Inputs are taken as independent standard normal numbers, and weights as random: images are smoother, and trained weights follow
@@ -28,7 +28,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from dbpsim.cost.drives import Statistics, read_back
-from dbpsim.cost.largest import Function, Moments, inverse_square, moments
+from dbpsim.cost.largest import Function, Moments, moments, relative_square
 from dbpsim.crossbar.converters import Converter
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.kernels.im2col import fold, patches
@@ -67,12 +67,11 @@ class Field:
         """E[a^2] at each position: as variance goes, which is exact for rectifiers without a mean."""
         return self.variance * (self.moments.square / self.variance.mean())
 
-    def inverse_square(self) -> float:
-        """E[1 / max^2] of a sample."""
-        positions = np.repeat(self.variance.ravel(), self.of)
+    def relative_square(self) -> float:
+        """E[mean a^2 / max a^2] of a sample."""
         rising = self.activation in ("relu", "sigmoid", "gelu")
-        return inverse_square(
-            self.channels, positions, self.correlation, mean=self.mean, two_sided=not rising,
+        return relative_square(
+            self.channels, self.variance, self.correlation, mean=self.mean, of=self.of, two_sided=not rising,
             function=_functions(self.activation)[0],
         )  # fmt: skip
 
@@ -221,7 +220,7 @@ def _forward_drive(stage: Stage, fields: list[Field], dac: Converter) -> float:
         covered = float(patches(field.squares[None, :, :, None], layer.kernel, layer.stride, layer.padding).mean())
         covered /= float(field.squares.mean())
     if dac.mode(False) == "sample":
-        return covered * float(field.squares.mean()) * field.inverse_square()
+        return covered * field.relative_square()
     return covered * _in_range(field.moments.values, dac, False)
 
 
@@ -264,9 +263,8 @@ def _of_loss(network: Network, field: Field, dac: Converter) -> tuple[Stress, fl
 
 
 def _transposed_drive(d: Stress, dac: Converter) -> float:
-    square = float(d.squares.mean())
     if dac.mode(True) == "sample":
-        return square * inverse_square(d.channels, d.variance, d.correlation, share=d.share)
+        return relative_square(d.channels, d.variance, d.correlation, share=d.share)
     normal = math.sqrt(float(d.variance.mean())) * ndtri((np.arange(1024) + 0.5) / 1024)
     return d.share * _in_range(normal, dac, True)
 

@@ -1,12 +1,15 @@
-"""The largest of many correlated normal numbers, and moments of what activations make of them.
+"""How large numbers are beside the largest of them: correlated normal numbers, and what activations make of them.
 
-A neuron's input at position p is u = mu + sigma_p (sqrt(r) z + sqrt(1 - r) e_p) with z its own (one a channel), e_p one a position.
-Given z the positions are independent, so over C channels
+A neuron's input at position p is u = mu + sigma_p (sqrt(r) z + sqrt(1 - r) e_p) with z its channel's own and e_p one a position.
+Given z the positions are independent, so a channel stays below g(t) with probability
 
-    P(all |g(u)| <= g(t)) = [ integral phi(z) prod_p (1 - share + share F_p(t | z)) dz ]^C
+    H(t | z) = prod_p (1 - share + share F_p(t | z)),        F_p one-sided (g rises from zero) or two-sided
 
-where a share of the numbers is other than zero (a gate) and F_p is one-sided (a rectifier's output, g rising) or two-sided.
-`inverse_square` is E[1 / max^2], `moments` E[g], E[g^2] and E[g(p) g(p')] of the largest of k positions (pooling).
+where a share of its numbers is other than zero (a gate), and as all C channels are alike
+
+    E[ mean a^2 / max^2 ] = integral phi(z) E[a^2 | z] integral d[ H(t | z) H(t)^(C - 1) ] / g(t)^2 dz,    H(t) = E H(t | z)
+
+(ours).  A single position a channel is its z: r = 1.  `moments` has E[g], E[g^2], E[g(p) g(p')] of the largest of k positions (pooling).
 """
 
 from __future__ import annotations
@@ -17,52 +20,69 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-_Z, _W = np.polynomial.hermite_e.hermegauss(16)
-_W = _W / _W.sum()
-_EACH = (np.arange(256) + 0.5) / 256
+_Z = np.linspace(-5.0, 5.0, 65)
+_W = np.exp(-0.5 * _Z**2) / np.exp(-0.5 * _Z**2).sum()  # the trapezium rule: exact to many digits for what is smooth
+_EACH = (np.arange(128) + 0.5) / 128
 _T = np.concatenate([np.linspace(0.02, 1.5, 24), np.linspace(1.6, 6.5, 50)])  # in units of the largest sigma
 Function = Callable[[np.ndarray], np.ndarray]
 
 
-def inverse_square(
-    channels: float, variance: np.ndarray, correlation: float, *, mean: float = 0.0, share: float = 1.0, two_sided: bool = True,
-    function: Function = np.positive,
+def relative_square(
+    channels: float, variance: np.ndarray, correlation: float, *, mean: float = 0.0, share: float = 1.0, of: int = 1,
+    two_sided: bool = True, function: Function = np.positive,
 ) -> float:  # fmt: skip
-    """Return E[1 / largest^2] over `channels` of one number a position.
+    """Return E[mean of a^2 / largest a^2] over `channels` of one number a position.
 
     Parameters
     ----------
     channels : float
     variance : array
-        Of each position.
+        Of u at each position.
     correlation : float
         r above, between two positions of a channel.
-    mean, share, two_sided, function
-        mu, the share of numbers other than zero, whether large negative numbers count too, and g.
+    mean, share, function, two_sided
+        mu, the share of numbers other than zero, g, and whether large negative u count too.
+    of : int
+        Positions of u of which each number is the largest.
 
     Examples
     --------
-    >>> one = inverse_square(1000.0, np.ones(1), 0.0)  # of a thousand numbers the largest is about 3.4
-    >>> round(one ** -0.5, 2)
-    3.4
+    >>> round(relative_square(1000, np.ones(1), 0.0), 3)  # the largest of a thousand is about 3.4
+    0.089
+    >>> relative_square(1, np.ones(1), 0.0)  # a number beside itself
+    1.0
     """
     sigma, count = _levels(np.sqrt(variance))
     if not sigma.size:
         return 0.0
+    single = count.sum() * of == 1
+    r = 1.0 if single else correlation
     t = _T * (sigma.max() + abs(mean))
-    common, own = np.sqrt(max(correlation, 0.0)), np.sqrt(max(1 - correlation, 1e-6))
-    spread, centre = sigma * own, mean + np.outer(_Z * common, sigma)
-    below = ndtr((t[:, None, None] - centre) / spread)
-    if two_sided:
-        below -= ndtr((-t[:, None, None] - centre) / spread)
-    inside = np.log(np.maximum(1 - share + share * below, 1e-300)) @ count
-    largest = np.log(np.maximum(np.exp(inside) @ _W, 1e-300)) * channels
-    distribution = np.exp(largest)
-    weight = np.diff(distribution, prepend=0.0)
+    inside = _inside(t, sigma, count * of, r, mean, 1.0 if single else share, two_sided)
+    each = 1 - share + share * (_W @ inside) if single else _W @ inside
     size = np.abs(function(np.concatenate([t[:1], 0.5 * (t[1:] + t[:-1])])))
     inverse = np.divide(1.0, size**2, out=np.zeros_like(size), where=size > 0)
-    total = weight.sum()
-    return float(weight @ inverse / total) if total > 0 else 0.0
+    below = np.diff(inside * each ** (channels - 1), axis=1, prepend=0.0)
+    mean_sigma = float(np.sqrt((sigma**2 @ count) / count.sum()))
+    square = np.square(function(_of_z(mean_sigma, r, mean, of))).mean(axis=1)
+    return min(1.0, share * float((_W * square) @ (below @ inverse)))
+
+
+def _inside(
+    t: np.ndarray, sigma: np.ndarray, count: np.ndarray, r: float, mean: float, share: float, two_sided: bool
+) -> np.ndarray:
+    # H(t | z), shape (z, t).
+    spread, centre = sigma * np.sqrt(max(1 - r, 1e-6)), mean + np.outer(_Z * np.sqrt(max(r, 0.0)), sigma)
+    below = ndtr((t[:, None] - centre[:, None]) / spread)
+    if two_sided:
+        below -= ndtr((-t[:, None] - centre[:, None]) / spread)
+    return np.exp(np.log(np.maximum(1 - share + share * below, 1e-300)) @ count)
+
+
+def _of_z(sigma: float, r: float, mean: float, of: int) -> np.ndarray:
+    # Numbers u of a channel, the largest of some, for each z: shape (z, 128).
+    each = ndtri(_EACH ** (1 / of))
+    return mean + sigma * (np.outer(_Z * np.sqrt(max(r, 0.0)), np.ones(each.size)) + np.sqrt(max(1 - r, 0.0)) * each)
 
 
 def _levels(sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -100,8 +120,7 @@ def moments(variance: float, correlation: float, mean: float, function: Function
     >>> round(relu.square, 2), round(relu.cross, 3), relu.gate  # 1/2, 1/(2 pi), 1/2
     (0.5, 0.159, 0.5)
     """
-    common, own = np.sqrt(max(correlation, 0.0)), np.sqrt(max(1 - correlation, 0.0))
-    u = mean + np.sqrt(variance) * (np.outer(_Z * common, np.ones(256)) + own * ndtri(_EACH ** (1 / of)))
+    u = _of_z(float(np.sqrt(variance)), correlation, mean, of)
     a, d = function(u), slope(u)
     at, gates = a.mean(axis=1), d.mean(axis=1)
     return Moments(
