@@ -47,7 +47,8 @@ _OUTPUTS = 512  # normal outputs at which the loss's gradient is taken
 class Field:
     """Numbers of one sample: what they were made of, u, and by which activation and pool.
 
-    `variance` of u has the shape of the positions; `of` positions of u were pooled to one.
+    `variance` of u has the shape of the positions, and differs by chance from one to the next, with relative variance `spread`;
+    `of` positions of u were pooled to one.
     """
 
     channels: int
@@ -56,6 +57,7 @@ class Field:
     mean: float = 0.0
     activation: str = "identity"
     of: int = 1
+    spread: float = 0.0
 
     @property
     def moments(self) -> Moments:
@@ -72,7 +74,7 @@ class Field:
         rising = self.activation in ("relu", "sigmoid", "gelu")
         return relative_square(
             self.channels, self.variance, self.correlation, mean=self.mean, of=self.of, two_sided=not rising,
-            function=_functions(self.activation)[0],
+            function=_functions(self.activation)[0], spread=self.spread,
         )  # fmt: skip
 
     def normal(self) -> Field:
@@ -81,7 +83,7 @@ class Field:
         variance = max(found.square - found.mean**2, 1e-30)
         return Field(
             self.channels, self.variance * (variance / self.variance.mean()), max(found.cross - found.mean**2, 0.0) / variance,
-            found.mean,
+            found.mean, spread=self.spread,
         )  # fmt: skip
 
 
@@ -93,6 +95,7 @@ class Stress:
     variance: np.ndarray
     correlation: float = 0.0
     share: float = 1.0
+    spread: float = 0.0
 
     @property
     def squares(self) -> np.ndarray:
@@ -105,7 +108,24 @@ class Stress:
             return self
         total = self.squares + other.squares
         cross = self.correlation * self.squares.mean() + other.correlation * other.squares.mean()
-        return Stress(self.channels, total, float(cross / total.mean()))
+        spread = _summed_spread([self.squares, other.squares], [self.spread, other.spread])
+        return Stress(self.channels, total, float(cross / total.mean()), spread=spread)
+
+
+def _summed_spread(squares: list[np.ndarray], spreads: list[float]) -> float:
+    sizes = np.array([float(np.mean(each)) for each in squares])
+    return float((sizes**2 @ np.array(spreads)) / sizes.sum() ** 2) if sizes.any() else 0.0
+
+
+def _window_spread(own: float, spread: float, channels: int, kernel: tuple[int, int]) -> float:
+    """Return the relative variance, by chance, of a window's sum of squares: of its numbers, and what they inherit.
+
+    Neighbours share most of their windows, so what is inherited is nearly the same over a window of n: the mean of 1 - |i - j| / n.
+    """
+    kept = 1.0
+    for n in kernel:
+        kept *= 1 - (n * n - 1) / (3 * n * n)
+    return own / (channels * kernel[0] * kernel[1]) + spread * kept
 
 
 def _functions(activation: str) -> tuple[Function, Function]:
@@ -147,7 +167,9 @@ def _joined(inputs: list[Field]) -> Field:
     normal = [field.normal() for field in inputs]
     total = sum(field.variance for field in normal)
     cross = sum(field.correlation * field.variance.mean() for field in normal)
-    return Field(normal[0].channels, np.asarray(total), float(cross / np.mean(total)), sum(field.mean for field in normal))
+    spread = _summed_spread([field.variance for field in normal], [field.spread for field in normal])
+    mean = sum(field.mean for field in normal)
+    return Field(normal[0].channels, np.asarray(total), float(cross / np.mean(total)), mean, spread=spread)
 
 
 def _weight_variance(layer: WeightLayer) -> float:
@@ -159,7 +181,8 @@ def _after(layer: Layer, field: Field) -> Field:
     if isinstance(layer, Conv2d):
         taps = patches(field.squares[None, :, :, None], layer.kernel, layer.stride, layer.padding).sum(axis=1)
         variance = _weight_variance(layer) * field.channels * taps.reshape(layer.output_size)
-        return Field(layer.channels, variance, _cross(field))
+        spread = _window_spread(field.moments.own, field.spread, field.channels, layer.kernel)
+        return Field(layer.channels, variance, _cross(field), spread=spread)
     if isinstance(layer, Dense):
         squares = field.squares if len(layer.input_shape) > 1 else field.squares.sum()
         return Field(layer.units, np.asarray(_weight_variance(layer) * field.channels * squares), _cross(field))
@@ -172,7 +195,7 @@ def _after(layer: Layer, field: Field) -> Field:
     if isinstance(layer, BatchNorm | LayerNorm):
         normal = field.normal()
         r = 0.0 if isinstance(layer, BatchNorm) else normal.correlation
-        return Field(field.channels, normal.variance / normal.variance.mean(), r)
+        return Field(field.channels, normal.variance / normal.variance.mean(), r, spread=field.spread)
     if isinstance(layer, Flatten) and layer.axes > 1:
         return replace(field, variance=field.variance.reshape(-1))
     if isinstance(layer, Attention):
@@ -264,7 +287,7 @@ def _of_loss(network: Network, field: Field, dac: Converter) -> tuple[Stress, fl
 
 def _transposed_drive(d: Stress, dac: Converter) -> float:
     if dac.mode(True) == "sample":
-        return relative_square(d.channels, d.variance, d.correlation, share=d.share)
+        return relative_square(d.channels, d.variance, d.correlation, share=d.share, spread=d.spread)
     normal = math.sqrt(float(d.variance.mean())) * ndtri((np.arange(1024) + 0.5) / 1024)
     return d.share * _in_range(normal, dac, True)
 
@@ -277,7 +300,9 @@ def _before(layer: Layer, d: Stress, fields: list[Field], place: int, layers: li
     if isinstance(layer, Conv2d):
         rows = np.repeat(d.squares.reshape(-1, 1), math.prod(layer.kernel), axis=1)
         taps = fold(rows, (1, *shape, 1), layer.kernel, layer.stride, layer.padding)[0, :, :, 0]  # type: ignore[arg-type]
-        return Stress(given.channels, _weight_variance(layer) * d.channels * taps, cross)
+        own = (3 / d.share - 1) * (1 - cross**2)  # of normal numbers, most of them zero
+        spread = _window_spread(own, d.spread, d.channels, layer.kernel)
+        return Stress(given.channels, _weight_variance(layer) * d.channels * taps, cross, spread=spread)
     if isinstance(layer, Dense):
         squares = np.broadcast_to(d.squares if len(layer.input_shape) > 1 else d.squares.mean(), shape)
         r = cross if len(layer.input_shape) > 1 else 0.0
@@ -313,4 +338,4 @@ def _spread(layer: MaxPool | AveragePool, d: Stress, shape: tuple[int, ...]) -> 
     of, largest = math.prod(layer.size), isinstance(layer, MaxPool)
     rows = np.repeat(d.variance.reshape(-1, 1), of, axis=1) / (1 if largest else of**2)
     spread = fold(rows, (1, *shape, 1), layer.size, layer.stride, (0, 0))[0, :, :, 0]  # type: ignore[arg-type]
-    return Stress(d.channels, spread, d.correlation, d.share / of if largest else d.share)
+    return replace(d, variance=spread, share=d.share / of if largest else d.share)

@@ -20,16 +20,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-_Z = np.linspace(-5.0, 5.0, 65)
+_Z = np.linspace(-5.0, 5.0, 41)
 _W = np.exp(-0.5 * _Z**2) / np.exp(-0.5 * _Z**2).sum()  # the trapezium rule: exact to many digits for what is smooth
 _EACH = (np.arange(128) + 0.5) / 128
-_T = np.concatenate([np.linspace(0.02, 1.5, 24), np.linspace(1.6, 6.5, 50)])  # in units of the largest sigma
+_T = np.concatenate([np.linspace(0.02, 1.2, 12), np.linspace(1.3, 6.5, 44)])  # in units of the largest sigma
+_X, _SHARE = np.polynomial.hermite_e.hermegauss(5)
+_SHARE = _SHARE / _SHARE.sum()
 Function = Callable[[np.ndarray], np.ndarray]
 
 
 def relative_square(
-    channels: float, variance: np.ndarray, correlation: float, *, mean: float = 0.0, share: float = 1.0, of: int = 1,
-    two_sided: bool = True, function: Function = np.positive,
+    channels: float, variance: np.ndarray, correlation: float, *, spread: float = 0.0, mean: float = 0.0, share: float = 1.0,
+    of: int = 1, two_sided: bool = True, function: Function = np.positive,
 ) -> float:  # fmt: skip
     """Return E[mean of a^2 / largest a^2] over `channels` of one number a position.
 
@@ -40,6 +42,8 @@ def relative_square(
         Of u at each position.
     correlation : float
         r above, between two positions of a channel.
+    spread : float
+        Relative variance of `variance` from position to position, beyond what it says itself.
     mean, share, function, two_sided
         mu, the share of numbers other than zero, g, and whether large negative u count too.
     of : int
@@ -52,10 +56,10 @@ def relative_square(
     >>> relative_square(1, np.ones(1), 0.0)  # a number beside itself
     1.0
     """
-    sigma, count = _levels(np.sqrt(variance))
+    sigma, count = _levels(np.sqrt(variance), spread)
     if not sigma.size:
         return 0.0
-    single = count.sum() * of == 1
+    single = np.size(variance) * of == 1
     r = 1.0 if single else correlation
     t = _T * (sigma.max() + abs(mean))
     inside = _inside(t, sigma, count * of, r, mean, 1.0 if single else share, two_sided)
@@ -85,29 +89,41 @@ def _of_z(sigma: float, r: float, mean: float, of: int) -> np.ndarray:
     return mean + sigma * (np.outer(_Z * np.sqrt(max(r, 0.0)), np.ones(each.size)) + np.sqrt(max(1 - r, 0.0)) * each)
 
 
-def _levels(sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    # At most eight sizes of sigma and how many positions have each: edges of an image differ from its middle.
-    sigma = sigma[sigma > 0].ravel()
+def _levels(sigma: np.ndarray, spread: float) -> tuple[np.ndarray, np.ndarray]:
+    # A few sizes of sigma and how many positions have each: edges of an image differ from its middle, and chance from place to place.
+    sigma, count = _sizes(sigma[sigma > 0].ravel())
+    if spread < 1e-3 or count.sum() < 2:
+        return sigma, count
+    width = np.sqrt(np.log1p(spread))  # log-normal
+    factor = np.exp(0.5 * (width * _X - 0.5 * width**2))
+    return np.outer(sigma, factor).ravel(), np.outer(count, _SHARE).ravel()
+
+
+def _sizes(sigma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not sigma.size:
         return sigma, sigma
     low, high = float(sigma.min()), float(sigma.max())
     if high - low < 1e-3 * high:
         return np.array([sigma.mean()]), np.array([float(sigma.size)])
-    which = np.minimum(((sigma - low) * (8 / (high - low))).astype(int), 7)
-    count = np.bincount(which, minlength=8).astype(float)
-    total = np.bincount(which, sigma, minlength=8)
+    which = np.minimum(((sigma - low) * (4 / (high - low))).astype(int), 3)
+    count = np.bincount(which, minlength=4).astype(float)
+    total = np.bincount(which, sigma, minlength=4)
     return total[count > 0] / count[count > 0], count[count > 0]
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Of a = g(u): mean, second moment, cross moment of two positions of a channel; and of the gate g'."""
+    """Of a = g(u): mean, second moment, cross moment of two positions of a channel; and of the gate g'.
+
+    `own` is the variance of a^2 within a channel, from position to position, over E[a^2]^2.
+    """
 
     mean: float
     square: float
     cross: float
     gate: float
     gate_cross: float
+    own: float
     values: np.ndarray
 
 
@@ -123,7 +139,9 @@ def moments(variance: float, correlation: float, mean: float, function: Function
     u = _of_z(float(np.sqrt(variance)), correlation, mean, of)
     a, d = function(u), slope(u)
     at, gates = a.mean(axis=1), d.mean(axis=1)
+    squares = np.square(a)
+    square, own = float(_W @ squares.mean(axis=1)), float(_W @ squares.var(axis=1))
     return Moments(
-        float(_W @ at), float(_W @ np.square(a).mean(axis=1)), float(_W @ at**2),
-        float(_W @ np.square(d).mean(axis=1)), float(_W @ gates**2), a,
+        float(_W @ at), square, float(_W @ at**2), float(_W @ np.square(d).mean(axis=1)), float(_W @ gates**2),
+        own / square**2 if square > 0 else 0.0, a,
     )  # fmt: skip
