@@ -120,7 +120,7 @@ def _summed_spread(squares: list[np.ndarray], spreads: list[float]) -> float:
 def _window_spread(own: float, spread: float, channels: int, kernel: tuple[int, int]) -> float:
     """Return the relative variance, by chance, of a window's sum of squares: of its numbers, and what they inherit.
 
-    Neighbours share most of their windows, so what is inherited is nearly the same over a window of n: the mean of 1 - |i - j| / n.
+    Neighbours share most of their windows, so a window of n keeps of what it inherits the mean of 1 - |i - j| / n.
     """
     kept = 1.0
     for n in kernel:

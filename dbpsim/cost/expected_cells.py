@@ -1,8 +1,8 @@
 """What a matrix's cells are expected to conduct, without programming them.
 
-Conductances depend on a weight only through w / w_max, so a sample of the weights, divided by the limits of the whole matrix and
-programmed as any cells are, has the mean conductance of all: with the device's window, errors, levels, spread and faults, and with
-the mapping's pairs, reference columns and slices.  The mean over 8,192 weights is known to about 1 %.
+Conductances depend on a weight only through w / w_max, so a sample of the weights, divided by the limits of the whole matrix
+and programmed as any cells are, has the mean conductance of all: with the device's window, errors, levels, spread and faults, and
+with the mapping's pairs, reference columns and slices.  The mean over 8,192 weights is known to about 1 %.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ where a share of its numbers is other than zero (a gate), and as all C channels 
 
     E[ mean a^2 / max^2 ] = integral phi(z) E[a^2 | z] integral d[ H(t | z) H(t)^(C - 1) ] / g(t)^2 dz,    H(t) = E H(t | z)
 
-(ours).  A single position a channel is its z: r = 1.  `moments` has E[g], E[g^2], E[g(p) g(p')] of the largest of k positions (pooling).
+(ours).  A single position a channel is its z: r = 1.  `moments` has E[g], E[g^2], E[g(p) g(p')] of the largest of k positions, as
+pools take it.
 """
 
 from __future__ import annotations
@@ -20,13 +21,22 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-_Z = np.linspace(-5.0, 5.0, 41)
-_W = np.exp(-0.5 * _Z**2) / np.exp(-0.5 * _Z**2).sum()  # the trapezium rule: exact to many digits for what is smooth
+_NODES = 41, 401  # of z: the trapezium rule is exact to many digits for what is smooth; a single position's H is a step
 _EACH = (np.arange(128) + 0.5) / 128
 _T = np.concatenate([np.linspace(0.02, 1.2, 12), np.linspace(1.3, 6.5, 44)])  # in units of the largest sigma
 _X, _SHARE = np.polynomial.hermite_e.hermegauss(5)
 _SHARE = _SHARE / _SHARE.sum()
 Function = Callable[[np.ndarray], np.ndarray]
+
+
+def _normal(nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    # z and its weights.
+    z = np.linspace(-5.0, 5.0, nodes)
+    density = np.exp(-0.5 * z**2)
+    return z, density / density.sum()
+
+
+_Z, _W = _normal(_NODES[0])
 
 
 def relative_square(
@@ -52,7 +62,7 @@ def relative_square(
     Examples
     --------
     >>> round(relative_square(1000, np.ones(1), 0.0), 3)  # the largest of a thousand is about 3.4
-    0.089
+    0.087
     >>> relative_square(1, np.ones(1), 0.0)  # a number beside itself
     1.0
     """
@@ -61,36 +71,37 @@ def relative_square(
         return 0.0
     single = np.size(variance) * of == 1
     r = 1.0 if single else correlation
+    z, weight = _normal(_NODES[single])
     t = _T * (sigma.max() + abs(mean))
-    inside = _inside(t, sigma, count * of, r, mean, 1.0 if single else share, two_sided)
-    each = 1 - share + share * (_W @ inside) if single else _W @ inside
+    inside = _inside(t, z, sigma, count * of, r, mean, 1.0 if single else share, two_sided)
+    each = 1 - share + share * (weight @ inside) if single else weight @ inside
     size = np.abs(function(np.concatenate([t[:1], 0.5 * (t[1:] + t[:-1])])))
     inverse = np.divide(1.0, size**2, out=np.zeros_like(size), where=size > 0)
     below = np.diff(inside * each ** (channels - 1), axis=1, prepend=0.0)
     mean_sigma = float(np.sqrt((sigma**2 @ count) / count.sum()))
-    square = np.square(function(_of_z(mean_sigma, r, mean, of))).mean(axis=1)
-    return min(1.0, share * float((_W * square) @ (below @ inverse)))
+    square = np.square(function(_of_z(z, mean_sigma, r, mean, of))).mean(axis=1)
+    return min(1.0, share * float((weight * square) @ (below @ inverse)))
 
 
 def _inside(
-    t: np.ndarray, sigma: np.ndarray, count: np.ndarray, r: float, mean: float, share: float, two_sided: bool
+    t: np.ndarray, z: np.ndarray, sigma: np.ndarray, count: np.ndarray, r: float, mean: float, share: float, two_sided: bool
 ) -> np.ndarray:
     # H(t | z), shape (z, t).
-    spread, centre = sigma * np.sqrt(max(1 - r, 1e-6)), mean + np.outer(_Z * np.sqrt(max(r, 0.0)), sigma)
+    spread, centre = sigma * np.sqrt(max(1 - r, 1e-6)), mean + np.outer(z * np.sqrt(max(r, 0.0)), sigma)
     below = ndtr((t[:, None] - centre[:, None]) / spread)
     if two_sided:
         below -= ndtr((-t[:, None] - centre[:, None]) / spread)
     return np.exp(np.log(np.maximum(1 - share + share * below, 1e-300)) @ count)
 
 
-def _of_z(sigma: float, r: float, mean: float, of: int) -> np.ndarray:
+def _of_z(z: np.ndarray, sigma: float, r: float, mean: float, of: int) -> np.ndarray:
     # Numbers u of a channel, the largest of some, for each z: shape (z, 128).
     each = ndtri(_EACH ** (1 / of))
-    return mean + sigma * (np.outer(_Z * np.sqrt(max(r, 0.0)), np.ones(each.size)) + np.sqrt(max(1 - r, 0.0)) * each)
+    return mean + sigma * (np.outer(z * np.sqrt(max(r, 0.0)), np.ones(each.size)) + np.sqrt(max(1 - r, 0.0)) * each)
 
 
 def _levels(sigma: np.ndarray, spread: float) -> tuple[np.ndarray, np.ndarray]:
-    # A few sizes of sigma and how many positions have each: edges of an image differ from its middle, and chance from place to place.
+    # A few sizes of sigma and how many positions have each: edges of an image differ from its middle, and places by chance.
     sigma, count = _sizes(sigma[sigma > 0].ravel())
     if spread < 1e-3 or count.sum() < 2:
         return sigma, count
@@ -136,7 +147,7 @@ def moments(variance: float, correlation: float, mean: float, function: Function
     >>> round(relu.square, 2), round(relu.cross, 3), relu.gate  # 1/2, 1/(2 pi), 1/2
     (0.5, 0.159, 0.5)
     """
-    u = _of_z(float(np.sqrt(variance)), correlation, mean, of)
+    u = _of_z(_Z, float(np.sqrt(variance)), correlation, mean, of)
     a, d = function(u), slope(u)
     at, gates = a.mean(axis=1), d.mean(axis=1)
     squares = np.square(a)

@@ -22,8 +22,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from dbpsim.cost.drives import Statistics, as_matrix, matrix_shape, parameters_in_front, read_back
 from dbpsim.cost.drive_law import expected_statistics
+from dbpsim.cost.drives import Statistics, as_matrix, matrix_shape, parameters_in_front, read_back
 from dbpsim.cost.expected_cells import expected_cells
 from dbpsim.crossbar.activity import Activity, Counts, StageActivity
 from dbpsim.crossbar.hardware import Hardware, load_hardware
@@ -38,12 +38,13 @@ _OFFSETS = ("bias", "shift", "position")
 
 @dataclass(frozen=True)
 class Reads:
-    """How often one stage is read, and how many of these reads are of anything but zeros."""
+    """How often one stage is read, how many of these reads are of anything but zeros, how often its gradient is formed."""
 
     forward: int
     transposed: int
     forward_driven: int
     transposed_driven: int
+    gradients: int = 1
 
 
 def expected_activity(
@@ -67,7 +68,7 @@ def expected_activity(
     batch : int
         Samples.
     forward_reads, transposed_reads : int
-        Of every array; none transposed where only the input is behind.
+        Of every array; none transposed where only the input is behind.  With any of these the gradient is formed once.
     updates : int
         Steps of training whose writes are counted.
     statistics : Statistics, optional
@@ -88,15 +89,14 @@ def expected_activity(
     >>> counts.vectors, counts.dac, counts.adc  # four tiles, one below another
     (32, 25088, 32768)
     """
-    for what, value, least in (
-        ("batch", batch, 1), ("forward_reads", forward_reads, 0), ("transposed_reads", transposed_reads, 0), ("updates", updates, 0),
-    ):  # fmt: skip
-        if value < least:
+    numbers = {"batch": batch, "forward_reads": forward_reads, "transposed_reads": transposed_reads, "updates": updates}
+    for what, value in numbers.items():
+        if value < (least := int(what == "batch")):
             raise ValueError(f"expected_activity: {what}: found {value}; accepted: at least {least}.")
     hardware = load_hardware(hardware)
     if statistics is None:
         statistics = expected_statistics(network, hardware)
-    given = Reads(forward_reads, transposed_reads, forward_reads, transposed_reads)
+    given = Reads(forward_reads, transposed_reads, forward_reads, transposed_reads, min(transposed_reads, 1))
     stages = {}
     for stage in network.weight_stages:
         each = given if reads is None else reads[stage.name]
@@ -118,8 +118,9 @@ def _stage_activity(stage: Stage, hardware: Hardware, batch: int, reads: Reads, 
         transposed = read_counts(shape, hardware, True, vectors * reads.transposed, power)
     down, across = tile_count(shape, hardware.tile)
     mapping = hardware.mapping
-    arrays = down * across * (mapping.slices if mapping.scheme == "bit_sliced" else 1) * (2 if mapping.transpose == "replica" else 1)
-    return StageActivity(shape[0], shape[1], arrays, forward, transposed, Counts())
+    slices, banks = mapping.slices if mapping.scheme == "bit_sliced" else 1, 2 if mapping.transpose == "replica" else 1
+    write = Counts(vectors=0 if hardware.update.in_place else vectors * reads.gradients)  # outer products
+    return StageActivity(shape[0], shape[1], down * across * slices * banks, forward, transposed, write)
 
 
 def positions(layer: WeightLayer) -> int:
@@ -149,7 +150,7 @@ def reads_of(network: Network, schedule: str, steps: int | None = None) -> dict[
     --------
     >>> from dbpsim.network.models import mlp
     >>> reads_of(mlp(4, 8, 3), "synchronous")["dense2"]  # woken by dense1, which took a clock
-    Reads(forward=5, transposed=4, forward_driven=4, transposed_driven=3)
+    Reads(forward=5, transposed=4, forward_driven=4, transposed_driven=3, gradients=1)
     """
     if schedule not in ("synchronous", "wavefront", "backprop"):
         raise ValueError(f"schedule: found {schedule!r}; accepted: synchronous, wavefront, backprop.")
