@@ -59,9 +59,9 @@ def test_settling_grows_with_depth_and_bits_and_clocks_take_longer(depth, bits, 
 
 @pytest.mark.parametrize("depth", [2, 3, 4, 8])
 def test_our_own_networks_settle_within_the_law(depth):
-    # energy.md section 4 (n = 32, B = 8): rectifiers 0 to 8 % sooner, tanh 11 to 28 %; this network a little sooner still
+    # energy.md section 4 (n = 32, B = 8): rectifiers 0 to 8 % sooner, tanh 11 to 28 %; here 0 to 20 and 10 to 25 over three seeds
     law = limits.settling_time_s(depth, 8, 1.0)
-    for activation, least in (("relu", 0.85), ("tanh", 0.5)):
+    for activation, least in (("relu", 0.7), ("tanh", 0.65)):
         net = dbp.models.mlp(*[32] * depth, 10, activation=activation, dtype="float64", seed=1)
         x, y = np.random.default_rng(0).standard_normal((1, 32)), np.array([3])
         exact = dbp.backprop(net, x, y).gradients
