@@ -19,6 +19,7 @@ from dbpsim.circuit.dense import ACTIVATIONS
 from dbpsim.circuit.netlist import DIALECTS
 from dbpsim.commands import (
     check_command,
+    compare_command,
     devices_command,
     import_command,
     netlist_command,
@@ -84,6 +85,15 @@ def _parser() -> argparse.ArgumentParser:
     _problem(report)
     report.add_argument("--out", required=True, help="folder of the report")
     _relaxation(report)
+    modes = add("compare", compare_command, "compare what a training sample costs: dyadic, classical analog, digital, ...")
+    modes.add_argument("model", help="vgg9, resnet18, tiny_vit or mlp:784-256-10")
+    modes.add_argument("--hardware", required=True, help="ideal, pcm, ecram or another preset, or a TOML file")
+    modes.add_argument("--modes", help="comma-separated; all by default")
+    modes.add_argument("--components", default="default", help="default, or the TOML file of a component library")
+    modes.add_argument("--bits", type=int, default=8, help="to which gradients settle (8)")
+    modes.add_argument("--eta", type=float, default=1.0, help="of the clocked mode (1)")
+    modes.add_argument("--batch", type=int, default=64, help="samples of a step (64)")
+    modes.add_argument("--update", help="an update mode in place of the hardware's, such as stochastic_pulses")
     deck = add("netlist", netlist_command, "write the SPICE deck of a dense network; hold ngspice against our own integration")
     deck.add_argument("model", help="mlp:16-32-10")
     deck.add_argument("--hardware", help="ideal, pcm, ecram or another preset, or a TOML file; pairs of cells")

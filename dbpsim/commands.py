@@ -21,10 +21,12 @@ from dbpsim.chip import Chip
 from dbpsim.circuit.check import check_deck
 from dbpsim.circuit.dense import dense_circuit
 from dbpsim.circuit.netlist import netlist
+from dbpsim.cost.comparison import compare
 from dbpsim.cost.estimate import cost
 from dbpsim.credit.backprop import backprop
 from dbpsim.credit.fidelity import Fidelity, fidelity
 from dbpsim.credit.relax import Relaxation, relax
+from dbpsim.crossbar.hardware import load_hardware
 from dbpsim.crossbar.hardware_file import write_hardware
 from dbpsim.crossbar.imports import import_aihwkit, import_crosssim
 from dbpsim.devices.library import list_devices, load_device
@@ -185,6 +187,17 @@ def report_command(args: argparse.Namespace) -> int:
     if isinstance(chip, Chip):
         document["cost"] = cost(chip, run).to_dict()
     _print_json(document) if args.json else print(page)
+    return 0
+
+
+def compare_command(args: argparse.Namespace) -> int:
+    """Print what a training sample costs by each mode."""
+    changes = {"update.mode": args.update} if args.update else None
+    found = compare(
+        models.by_name(args.model, seed=args.seed), load_hardware(args.hardware, changes), components=args.components,
+        modes=args.modes.split(",") if args.modes else None, bits=args.bits, eta=args.eta, batch=args.batch,
+    )  # fmt: skip
+    _print_json(found.to_dict()) if args.json else print(found)
     return 0
 
 

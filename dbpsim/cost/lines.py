@@ -20,7 +20,8 @@ Reads, for each direction (`driven` lines in, `outputs` out, on `tiles` of the h
 Updates:
 
     pulses           pulses x the device's energy a pulse, for every replica
-    pulse_generator  pulse times x (a row and the columns of every tile), each line charged to the programming voltage
+    pulse_generator  pulse times x (a row and the columns of every tile; trains that meet in the array: every line, an upper
+                     bound), each charged to the programming voltage
     alu, buffer      outer products that are not formed in the array: a multiply-accumulate a weight and vector, m and s read once
                      a vector, the gradient written once
     edge             analog links: m and s of every state converted for such a product
@@ -142,7 +143,8 @@ def _update(
     how, written, law = hardware.architecture, stage.write, hardware.device.update
     copies = how.replicas_of(name)
     line_cells = max(hardware.tile.rows, hardware.tile.columns) * cells_per_weight(hardware)
-    lines = copies * written.slots * stage.tiles * (1 + min(hardware.tile.columns, stage.columns))
+    rows_at_once = min(hardware.tile.rows, stage.rows) if hardware.update.in_place else 1
+    lines = copies * written.slots * stage.tiles * (rows_at_once + min(hardware.tile.columns, stage.columns))
     rows = {
         "pulses": copies * written.pulses * ((law.energy_per_pulse_J or 0.0) if law else 0.0),
         "pulse_generator": lines * parts.driver.energy_J(line_cells, parts.pulse_generator.voltage_V),

@@ -1,0 +1,261 @@
+"""One training sample, by every way of doing it.
+
+    dyadic-free         analog links, everything on for t = tau Q^-1(2L, 2^-(B+1)); an array for each direction and, since all
+                        positions settle together, for each position of a convolution
+    dyadic-clocked      the clocks that eta needs, every stage read both ways at every clock; positions take turns
+    dyadic-wavefront    the same gradient by one sweep forward and one back: each array is on for its own two reads
+    analog-bp           classical in-memory training: the same reads, DAC and ADC at every layer
+    equilibrium-propagation   two nudged phases after a free one, 250 + 2 x 30 synchronous clocks, two products a weight
+    digital-...         exact backpropagation on a digital machine (`dbpsim.cost.digital`)
+
+The analog ones are costed from expected activity (`dbpsim.cost.workload`), with the same device, library and update, so that what
+differs is the mode.  Free-running, a stage of R rows and C columns and P positions takes
+
+    arrays      P (p_forward + p_transposed) t       p: mean power of one read
+    amplifiers  P (C + R) x tiles stacked x power at a closed loop `amplifier_speed` times faster than the neuron
+    neurons     P C x (power of the transconductors t + 2 C V^2)
+
+Steps of equilibrium propagation: T1 = 250, T2 = 30 and a third phase, the CIFAR-10 commands of Laborieux et al. (2021), in their
+repository Laborieux-Axel/Equilibrium-Propagation (opened).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from dbpsim.cost.components import Components
+from dbpsim.cost.digital import list_digital, load_digital, products
+from dbpsim.cost.estimate import estimate, states_of
+from dbpsim.cost.limits import settling_time_s
+from dbpsim.cost.quantities import quantity
+from dbpsim.cost.table import CostTable, Line
+from dbpsim.cost.workload import expected_activity, positions, reads_of
+from dbpsim.credit.settling import clocks_to
+from dbpsim.crossbar.activity import Activity, Counts, StageActivity
+from dbpsim.crossbar.converters import NO_COLUMN_CONVERTER, NO_CONVERTER, ColumnConverter, Converter
+from dbpsim.crossbar.hardware import Hardware
+from dbpsim.crossbar.mapping import tile_count
+from dbpsim.devices.schema import suggestion
+from dbpsim.network.graph import Network
+
+EQUILIBRIUM_STEPS = (250, 30, 2)  # free, nudged, nudged phases
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all modes share.
+
+    Attributes
+    ----------
+    network : Network
+    hardware : Hardware
+    components : Components
+    bits : int
+        Resolution to which the gradient settles, and of the converters of classical training.
+    eta : float
+        Of the clocked mode.
+    batch : int
+        Samples of one step: pulses are written once a step.
+    pulses_per_weight : float
+        Of one step, each cell of the weight (a choice; a recorded run has the number).
+    amplifier_speed : float
+        How much faster than a neuron an amplifier settles, free-running.
+    """
+
+    network: Network
+    hardware: Hardware
+    components: Components
+    bits: int = 8
+    eta: float = 1.0
+    batch: int = 64
+    pulses_per_weight: float = 1.0
+    amplifier_speed: float = 10.0
+
+
+@dataclass(frozen=True)
+class ModeCost:
+    """One training sample by one mode.
+
+    Attributes
+    ----------
+    name, label : str
+    table : CostTable
+        Energy by stage, phase and component (J), latency (s), area (m2), of one sample; the update's share of a step with it.
+    assumptions : tuple of str
+    """
+
+    name: str
+    label: str
+    table: CostTable
+    assumptions: tuple[str, ...]
+
+    @property
+    def energy_J(self) -> float:
+        """Energy of a sample."""
+        return self.table.total_J
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds of a sample."""
+        return self.table.latency_s
+
+
+def list_modes() -> list[str]:
+    """Return the names of the modes."""
+    return [*_ANALOG, *list_digital()]
+
+
+def mode_cost(name: str, setting: Setting) -> ModeCost:
+    """Return what a training sample costs by the mode called `name`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such mode.
+    """
+    if name in _ANALOG:
+        return _ANALOG[name](setting)
+    if name not in list_digital():
+        words = suggestion(name, list_modes()) or "."
+        raise ValueError(f"mode {name!r}: not known{words} Accepted: {', '.join(list_modes())}")
+    machine, count = load_digital(name), products(setting.network)
+    lines = []
+    for phase, share in (("forward", count.forward), ("transposed", count.transposed), ("update", count.outer)):
+        lines += [Line("all", phase, part, energy) for part, energy in machine.energy_J(share).items()]
+    table = CostTable(
+        hardware=machine.label, lines=tuple(lines), multiply_accumulates={"all": count.forward + count.transposed},
+        read_s=count.total * machine.multiply_accumulate_s, write_s=0.0, period_s=machine.multiply_accumulate_s,
+        schedule="wavefront", samples=1, area_m2={"all": {"alu": machine.area_m2}},
+    )  # fmt: skip
+    said = [machine.source]
+    if "utilisation" in type(machine).model_fields:
+        said.insert(0, f"at {getattr(machine, 'utilisation'):.0%} of its peak, in batches that keep it there")  # noqa: B009
+    return ModeCost(name, machine.label, table, tuple(said))
+
+
+def _clocked(setting: Setting) -> ModeCost:
+    net, eta = setting.network, setting.eta
+    clocks = clocks_to(2.0 ** -(setting.bits + 1), eta, net.depth)
+    activity = expected_activity(net, setting.hardware, reads=reads_of(net, "synchronous", clocks))
+    table = _costed(setting, setting.hardware, activity, eta=eta, schedule="synchronous")
+    said = f"{clocks} clocks of eta = {eta:g} for {setting.bits} bits at depth {net.depth}; every stage reads both ways at each"
+    return ModeCost("dyadic-clocked", f"dyadic, clocked, eta {eta:g}", table, (said, _links(setting.hardware)))
+
+
+def _wavefront(setting: Setting) -> ModeCost:
+    activity = expected_activity(setting.network, setting.hardware)
+    table = _costed(setting, setting.hardware, activity, eta=1.0, schedule="wavefront")
+    said = "unit clocks, only the stages that still change: one sweep forward, one back"
+    return ModeCost("dyadic-wavefront", "dyadic, wavefront", table, (said, _links(setting.hardware)))
+
+
+def _classical(setting: Setting) -> ModeCost:
+    hardware = setting.hardware
+    if hardware.links == "analog":
+        converters = {"dac": Converter(bits=setting.bits), "adc": ColumnConverter(bits=setting.bits)}
+        hardware = hardware.model_copy(update={"links": "digital", **converters})
+    table = _costed(setting, hardware, expected_activity(setting.network, hardware), eta=1.0, schedule="wavefront")
+    said = f"DAC of {hardware.dac.bits} and ADC of {hardware.adc.bits} bits at every layer; neurons, states and gates are digital"
+    return ModeCost("analog-bp", "analog in-memory backpropagation", table, (said,))
+
+
+def _equilibrium(setting: Setting) -> ModeCost:
+    free, nudged, phases = EQUILIBRIUM_STEPS
+    steps = free + nudged * phases
+    activity = expected_activity(setting.network, setting.hardware, forward_reads=steps, transposed_reads=steps)
+    twice = {
+        name: replace(stage, write=replace(stage.write, vectors=phases * stage.write.vectors))
+        for name, stage in activity.stages.items()
+    }
+    nudges = Activity(MappingProxyType(twice))
+    table = _costed(setting, setting.hardware, nudges, eta=1.0, schedule="synchronous", products=phases)
+    said = f"{steps} clocks: {free} free, {phases} x {nudged} nudged (Laborieux 2021, CIFAR-10); a product of each nudged phase"
+    return ModeCost("equilibrium-propagation", "equilibrium propagation, three phases", table, (said, _links(setting.hardware)))
+
+
+def _free(setting: Setting) -> ModeCost:
+    hardware = setting.hardware.model_copy(update={"links": "analog", "dac": NO_CONVERTER, "adc": NO_COLUMN_CONVERTER})
+    net, seconds = setting.network, settling_time_s(setting.network.depth, setting.bits, setting.hardware.clock.tau_s)
+    activity = expected_activity(net, hardware)
+    how = hardware.architecture.model_copy(update={"replicas": _positions(net)})
+    wide = hardware.model_copy(update={"architecture": how})
+    once = _costed(setting, wide, activity, eta=1.0, schedule="synchronous")
+    lines = [line for line in once.lines if line.phase == "update"]
+    for name, stage in activity.stages.items():
+        lines += _held(name, stage, hardware, setting, seconds)
+    # an array each way: the area of arrays and their drivers doubles
+    area = {
+        name: {part: value * (2 if part in ("array", "driver") else 1) for part, value in row.items()}
+        for name, row in once.area_m2.items()
+    }
+    table = replace(once, lines=tuple(lines), read_s=seconds, period_s=seconds, area_m2=area)
+    tau = quantity(hardware.clock.tau_s, "s")
+    said = (
+        f"t = tau Q^-1(2L, 2^-{setting.bits + 1}) = {quantity(seconds, 's')} with tau {tau}, depth {net.depth}",
+        "every array on all the time, one for each direction and each position of a convolution, all of them written",
+        "x and z of every position on capacitors of their own",
+        f"amplifiers {setting.amplifier_speed:g} times faster than neurons; only m and s for a digital product are converted",
+    )
+    return ModeCost("dyadic-free", "dyadic, free-running", table, said)
+
+
+def _held(name: str, stage: StageActivity, hardware: Hardware, setting: Setting, seconds: float) -> list[Line]:
+    parts, tau_s = setting.components, hardware.clock.tau_s
+    down, across = tile_count((stage.rows, stage.columns), hardware.tile)
+    regulation = parts.driver.regulation(hardware.read.v_read_V)
+    amplifier_J = parts.amplifier.power_W(tau_s / setting.amplifier_speed) * seconds
+    lines = []
+    ways: tuple[tuple[str, Counts, int], ...] = (("forward", stage.forward, down), ("transposed", stage.transposed, across))
+    for phase, counts, stacked in ways:
+        array = counts.power_W * seconds
+        rows = {"array": array, "regulation": regulation * array, "amplifier": counts.outputs * stacked * amplifier_J}
+        if phase == "forward":
+            rows["neuron"] = counts.outputs * (parts.neuron.power_W(tau_s) * seconds + parts.neuron.charging_J)
+        rows["control"] = parts.control.share * sum(rows.values())
+        lines += [Line(name, phase, component, energy) for component, energy in rows.items() if energy]
+    return lines
+
+
+def _costed(
+    setting: Setting, hardware: Hardware, activity: Activity, *, eta: float, schedule: str, products: int = 1
+) -> CostTable:
+    return estimate(
+        hardware, _written(setting, hardware, activity, products), eta=eta, schedule=schedule,
+        components=setting.components, samples=1, states=states_of(setting.network),
+    )  # fmt: skip
+
+
+def _written(setting: Setting, hardware: Hardware, activity: Activity, products: int) -> Activity:
+    # A sample's share of a step: pulses, and the time of rows written in turn; in place, a train a product and vector.
+    stages = {}
+    vectors = _positions(setting.network)
+    for name, stage in activity.stages.items():
+        cells = 2 * stage.rows * stage.columns
+        pulses = cells * setting.pulses_per_weight / setting.batch
+        trains = products * vectors[name] * float(hardware.update.bit_length)
+        rows = min(hardware.tile.rows, stage.rows) * setting.pulses_per_weight / setting.batch
+        slots = trains if hardware.update.in_place else rows
+        written = replace(stage.write, cells=cells, pulses=math.ceil(pulses), slots=math.ceil(slots))
+        stages[name] = replace(stage, write=written)
+    return Activity(MappingProxyType(stages))
+
+
+def _positions(network: Network) -> dict[str, int]:
+    layers = {stage.name: stage.weight_layer for stage in network.weight_stages}
+    return {name: positions(layer) for name, layer in layers.items() if layer is not None}
+
+
+def _links(hardware: Hardware) -> str:
+    return f"{hardware.links} links" + (", converters at every read" if hardware.links == "digital" else "")
+
+
+_ANALOG: dict[str, Callable[[Setting], ModeCost]] = {
+    "dyadic-free": _free,
+    "dyadic-clocked": _clocked,
+    "dyadic-wavefront": _wavefront,
+    "analog-bp": _classical,
+    "equilibrium-propagation": _equilibrium,
+}
