@@ -80,8 +80,7 @@ class WeightLayer(Layer):
     def _allocate(self, shape: Shape, fan_in: int, outputs: int, dtype: np.dtype, random: np.random.Generator) -> None:
         # He et al. 2015 (doi 10.1109/ICCV.2015.123) for gain sqrt(2), LeCun for gain 1; drawn in float64
         # so that a float32 and a float64 network of one seed hold the same weights up to rounding.
-        weight = random.standard_normal(shape) * (self.gain / math.sqrt(fan_in))
-        self.parameters["weight"] = weight.astype(dtype)
+        self.parameters["weight"] = (random.standard_normal(shape) * (self.gain / math.sqrt(fan_in))).astype(dtype)
         if self.has_bias:
             self.parameters["bias"] = np.zeros(outputs, dtype)
 
@@ -147,6 +146,9 @@ class Conv2d(WeightLayer):
     bias : bool
     gain : float
         Initial weights have standard deviation gain / sqrt(kernel height x kernel width x channels in).
+    identity : bool
+        The first filters, one an input channel, begin as the identity: they hand their channel on (odd kernels; Zagoruyko
+        and Komodakis 2017, arXiv:1706.00388, for plain networks without skips).
     """
 
     def __init__(
@@ -158,9 +160,11 @@ class Conv2d(WeightLayer):
         padding: int | tuple[int, int] | str = "same",
         bias: bool = True,
         gain: float = math.sqrt(2.0),
+        identity: bool = False,
     ) -> None:
         super().__init__(gain, bias)
         self.channels = channels
+        self.identity = identity
         self.kernel = pair("kernel", kernel, 1)
         self.stride = pair("stride", stride, 1)
         if isinstance(padding, str):
@@ -182,6 +186,11 @@ class Conv2d(WeightLayer):
         self.input_shape, self.output_size = shape, (size[0], size[1])
         fan_in = math.prod(self.kernel) * shape[2]
         self._allocate((*self.kernel, shape[2], self.channels), fan_in, self.channels, dtype, random)
+        if self.identity:
+            handed_on = min(shape[2], self.channels)
+            self.parameters["weight"][..., :handed_on] = 0
+            centre = self.parameters["weight"][self.kernel[0] // 2, self.kernel[1] // 2]
+            np.fill_diagonal(centre[:handed_on, :handed_on], 1)
         self.operator = ConvolutionOperator(
             self.parameters["weight"], (shape[0], shape[1], shape[2]), self.stride, self.padding
         )

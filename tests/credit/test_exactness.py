@@ -10,18 +10,19 @@ from dbpsim.credit.backprop import backprop
 from dbpsim.credit.fidelity import fidelity
 from dbpsim.credit.relax import relax
 from dbpsim.network.losses import CrossEntropy
-from dbpsim.network.models import mlp, resnet18, tiny_vit, vgg9
+from dbpsim.network.models import mlp, resnet18, tiny_vit, vgg9, vgg9_fast
 
 IMAGE = {"input_shape": (8, 8, 2), "classes": 4}
 MODELS = {
     "mlp": lambda **o: mlp(12, 9, 8, 7, 4, **o),
     "vgg9": lambda **o: vgg9(width=2, **IMAGE, **o),
     "vgg9 normalised": lambda **o: vgg9(width=2, normalise=True, loss=CrossEntropy(0.1), **IMAGE, **o),
+    "vgg9_fast": lambda **o: vgg9_fast(width=2, input_shape=(16, 16, 2), classes=4, loss=CrossEntropy(0.2), **o),
     # 16 x 16, so that the last batch norms see 16 numbers a channel and not 4, which alone costs float32 two digits
     "resnet18": lambda **o: resnet18(width=2, input_shape=(16, 16, 2), classes=4, **o),
     "tiny_vit": lambda **o: tiny_vit(width=8, heads=2, blocks=2, **IMAGE, **o),
 }
-CHAINS = ("mlp", "vgg9", "vgg9 normalised")
+CHAINS = ("mlp", "vgg9", "vgg9 normalised", "vgg9_fast")
 ANY = dags(("relu", "tanh", "sigmoid", "gelu", "identity")) | image_chains(("relu", "tanh", "sigmoid", "gelu", "identity"))
 
 

@@ -6,13 +6,14 @@ from drawn_networks import batch, worst_slope_error
 
 from dbpsim.credit.backprop import backprop
 from dbpsim.network.losses import CrossEntropy, MeanSquaredError
-from dbpsim.network.models import MODELS, by_name, mlp, resnet18, tiny_vit, vgg9
+from dbpsim.network.models import MODELS, by_name, mlp, resnet18, tiny_vit, vgg9, vgg9_fast
 
 SMALL = {
     "mlp": lambda **o: mlp(12, 7, 6, 4, input_shape=(2, 2, 3), **o),
     "mlp tanh mse": lambda **o: mlp(5, 7, 4, activation="tanh", loss=MeanSquaredError(), **o),
     "vgg9": lambda **o: vgg9(input_shape=(8, 8, 2), width=2, classes=4, **o),
     "vgg9 normalised": lambda **o: vgg9(input_shape=(8, 8, 2), width=2, classes=4, normalise=True, **o),
+    "vgg9_fast": lambda **o: vgg9_fast(input_shape=(16, 16, 2), width=2, classes=4, loss=CrossEntropy(0.2), **o),
     "resnet18": lambda **o: resnet18(input_shape=(8, 8, 2), width=2, classes=4, loss=CrossEntropy(0.1), **o),
     "resnet18 plain": lambda **o: resnet18(input_shape=(8, 8, 2), width=2, classes=4, normalise=False, **o),
     "tiny_vit": lambda **o: tiny_vit(input_shape=(8, 8, 2), width=8, heads=2, blocks=1, classes=4, **o),
@@ -49,6 +50,27 @@ def test_vgg9_has_nine_weight_layers_and_the_documented_counts():
     assert multiply_accumulates(net) == wanted == 154_995_200
 
 
+def test_vgg9_fast_has_nine_weight_layers_and_the_documented_counts():
+    net = vgg9_fast()
+    assert [s.name for s in net.weight_stages] == ["whiten", *(f"conv{i}" for i in range(2, 9)), "head"]
+    channels = [3, 24, 64, 64, 256, 256, 256, 256, 256]
+    pixels = [1024, 1024, 256, 256, 64, 64, 16, 16]  # of a convolution's output, before its pooling
+    weights = [9 * i * o for i, o in zip(channels, channels[1:], strict=False)] + [2560]
+    assert size(net) == sum(weights) + sum(channels[1:]) == 2_562_080
+    wanted = sum(p * w for p, w in zip(pixels, weights, strict=False)) + 2560
+    assert multiply_accumulates(net) == wanted == 156_379_648
+
+
+def test_vgg9_fast_begins_as_the_identity_where_there_are_channels_for_it():
+    net = vgg9_fast(width=16, seed=4)
+    x = np.random.default_rng(0).standard_normal((2, 8, 8, 64)).astype("float32")
+    conv5 = next(s for s in net.stages if s.name == "conv5").layers[0]
+    np.testing.assert_allclose(conv5.forward(x, True)[0], x, rtol=1e-4, atol=1e-5)
+    wide = net.parameters["conv4.weight"]  # 16 to 64 channels: 16 filters hand on, 48 are drawn
+    assert np.array_equal(wide[1, 1, :, :16], np.eye(16))
+    assert wide[..., 16:].std() == pytest.approx(1 / np.sqrt(3 * 9 * 16), rel=0.05)
+
+
 def test_resnet18_has_eleven_million_parameters():
     net = resnet18()
     assert net.depth == 26
@@ -74,7 +96,8 @@ def test_one_seed_is_one_set_of_weights_in_both_precisions(name):
     assert single.parameters.keys() == double.parameters.keys()
     for key, value in double.parameters.items():
         np.testing.assert_array_equal(single.parameters[key], value.astype("float32"))
-        assert not key.endswith("weight") or not np.array_equal(value, other.parameters[key])
+        drawn = key.endswith("weight") and set(np.unique(value)) != {0, 1}  # an identity is the same under every seed
+        assert not drawn or not np.array_equal(value, other.parameters[key])
 
 
 def test_initial_weights_keep_the_scale_of_the_signal():
