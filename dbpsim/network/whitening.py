@@ -44,7 +44,7 @@ def whitening_filters(images: np.ndarray, *, size: int = 2, epsilon: float = 5e-
     length = size * size * channels
     moments, count = np.zeros((length, length)), 0
     for start in range(0, len(images), _BLOCK):
-        windows = sliding_window_view(images[start : start + _BLOCK], (size, size), axis=(1, 2))
+        windows = sliding_window_view(images[start : start + _BLOCK], (size, size), axis=(1, 2))  # type: ignore[call-overload]
         patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, length).astype(float)
         moments += patches.T @ patches
         count += len(patches)
