@@ -16,11 +16,15 @@ from typing import Any
 
 from dbpsim.chip import Chip
 from dbpsim.cost.components import Components, load_components
+from dbpsim.cost.constants import Figure
+from dbpsim.cost.digital import Accelerator, Processor, list_digital, load_digital
 from dbpsim.cost.estimate import LEAST_PLAUSIBLE_J_PER_OP
 from dbpsim.cost.limits import settling_time_s
-from dbpsim.cost.modes import ModeCost, Setting, list_modes, mode_cost
+from dbpsim.cost.modes import ModeCost, Setting, digital_cost, list_modes, mode_cost, planned
 from dbpsim.cost.quantities import quantity
+from dbpsim.cost.uncertainty import drawn, libraries, percentiles
 from dbpsim.crossbar.hardware import Hardware, load_hardware
+from dbpsim.kernels.random import stream
 from dbpsim.network.graph import Network
 
 
@@ -42,6 +46,23 @@ class Comparison:
     rows: tuple[ModeCost, ...]
     images: int
     epochs: int
+
+    def ranges(self, draws: int = 200, seed: int = 0) -> dict[str, tuple[float, float, float]]:
+        """Return the 5th, 50th and 95th percentile of the energy of a sample (J) by mode.
+
+        The analog modes see the same draws of component figures, a digital machine's utilisation is drawn from its own range.
+        """
+        s = self.setting
+        drawn_parts = libraries(s.components, draws, seed)
+        out = {}
+        for row in self.rows:
+            if row.name in list_digital():
+                costs = [digital_cost(row.name, machine, s.network) for machine in _machines(row.name, draws, seed)]
+            else:
+                plan = planned(row.name, s)
+                costs = [plan(parts) for parts in drawn_parts]
+            out[row.name] = percentiles([cost.energy_J for cost in costs])
+        return out
 
     @property
     def decisive(self) -> tuple[str, ...]:
@@ -166,6 +187,14 @@ def compare(
     )
     rows = tuple(mode_cost(name, setting) for name in (list_modes() if modes is None else modes))
     return Comparison(setting, rows, images, epochs)
+
+
+def _machines(name: str, draws: int, seed: int) -> list[Processor | Accelerator]:
+    machine = load_digital(name)
+    quantiles = stream(seed, "digital machine", name).random((draws, len(machine.range)))
+    figures = [Figure(key, getattr(machine, key), *ends, "1", 0.0, machine.source) for key, ends in machine.range.items()]
+    values = {figure.path: drawn(figure, quantiles[:, place]) for place, figure in enumerate(figures)}
+    return [machine.model_copy(update={key: float(column[draw]) for key, column in values.items()}) for draw in range(draws)]
 
 
 def _decisive(comparison: Comparison) -> list[str]:

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from dbpsim.cost.components import Components
-from dbpsim.cost.digital import list_digital, load_digital, products
+from dbpsim.cost.digital import Accelerator, Processor, list_digital, load_digital, products
 from dbpsim.cost.estimate import estimate, states_of
 from dbpsim.cost.limits import settling_time_s
 from dbpsim.cost.quantities import quantity
@@ -103,6 +103,9 @@ class ModeCost:
         return self.table.latency_s
 
 
+Plan = Callable[[Components], ModeCost]
+
+
 def list_modes() -> list[str]:
     """Return the names of the modes."""
     return [*_ANALOG, *list_digital()]
@@ -116,12 +119,28 @@ def mode_cost(name: str, setting: Setting) -> ModeCost:
     ValueError
         If there is no such mode.
     """
-    if name in _ANALOG:
-        return _ANALOG[name](setting)
-    if name not in list_digital():
+    if name in list_digital():
+        return digital_cost(name, load_digital(name), setting.network)
+    return planned(name, setting)(setting.components)
+
+
+def planned(name: str, setting: Setting) -> Plan:
+    """Return the analog mode called `name` as a function of the component library: expecting the activity is the slow part.
+
+    Raises
+    ------
+    ValueError
+        If there is no such mode.
+    """
+    if name not in _ANALOG:
         words = suggestion(name, list_modes()) or "."
         raise ValueError(f"mode {name!r}: not known{words} Accepted: {', '.join(list_modes())}")
-    machine, count = load_digital(name), products(setting.network)
+    return _ANALOG[name](setting)
+
+
+def digital_cost(name: str, machine: Processor | Accelerator, network: Network) -> ModeCost:
+    """Return what a training sample of `network` costs on `machine`."""
+    count = products(network)
     lines = []
     for phase, share in (("forward", count.forward), ("transposed", count.transposed), ("update", count.outer)):
         lines += [Line("all", phase, part, energy) for part, energy in machine.energy_J(share).items()]
@@ -131,38 +150,39 @@ def mode_cost(name: str, setting: Setting) -> ModeCost:
         schedule="wavefront", samples=1, area_m2={"all": {"alu": machine.area_m2}},
     )  # fmt: skip
     said = [machine.source]
-    if "utilisation" in type(machine).model_fields:
-        said.insert(0, f"at {getattr(machine, 'utilisation'):.0%} of its peak, in batches that keep it there")  # noqa: B009
+    if isinstance(machine, Processor):
+        said.insert(0, f"at {machine.utilisation:.0%} of its peak, in batches that keep it there")
     return ModeCost(name, machine.label, table, tuple(said))
 
 
-def _clocked(setting: Setting) -> ModeCost:
+def _clocked(setting: Setting) -> Plan:
     net, eta = setting.network, setting.eta
     clocks = clocks_to(2.0 ** -(setting.bits + 1), eta, net.depth)
     activity = expected_activity(net, setting.hardware, reads=reads_of(net, "synchronous", clocks))
-    table = _costed(setting, setting.hardware, activity, eta=eta, schedule="synchronous")
     said = f"{clocks} clocks of eta = {eta:g} for {setting.bits} bits at depth {net.depth}; every stage reads both ways at each"
-    return ModeCost("dyadic-clocked", f"dyadic, clocked, eta {eta:g}", table, (said, _links(setting.hardware)))
+    words = (said, _links(setting.hardware))
+    costed = _costed(setting, setting.hardware, activity, eta=eta, schedule="synchronous")
+    return lambda parts: ModeCost("dyadic-clocked", f"dyadic, clocked, eta {eta:g}", costed(parts), words)
 
 
-def _wavefront(setting: Setting) -> ModeCost:
+def _wavefront(setting: Setting) -> Plan:
     activity = expected_activity(setting.network, setting.hardware)
-    table = _costed(setting, setting.hardware, activity, eta=1.0, schedule="wavefront")
-    said = "unit clocks, only the stages that still change: one sweep forward, one back"
-    return ModeCost("dyadic-wavefront", "dyadic, wavefront", table, (said, _links(setting.hardware)))
+    costed = _costed(setting, setting.hardware, activity, eta=1.0, schedule="wavefront")
+    words = ("unit clocks, only the stages that still change: one sweep forward, one back", _links(setting.hardware))
+    return lambda parts: ModeCost("dyadic-wavefront", "dyadic, wavefront", costed(parts), words)
 
 
-def _classical(setting: Setting) -> ModeCost:
+def _classical(setting: Setting) -> Plan:
     hardware = setting.hardware
     if hardware.links == "analog":
         converters = {"dac": Converter(bits=setting.bits), "adc": ColumnConverter(bits=setting.bits)}
         hardware = hardware.model_copy(update={"links": "digital", **converters})
-    table = _costed(setting, hardware, expected_activity(setting.network, hardware), eta=1.0, schedule="wavefront")
+    costed = _costed(setting, hardware, expected_activity(setting.network, hardware), eta=1.0, schedule="wavefront")
     said = f"DAC of {hardware.dac.bits} and ADC of {hardware.adc.bits} bits at every layer; neurons, states and gates are digital"
-    return ModeCost("analog-bp", "analog in-memory backpropagation", table, (said,))
+    return lambda parts: ModeCost("analog-bp", "analog in-memory backpropagation", costed(parts), (said,))
 
 
-def _equilibrium(setting: Setting) -> ModeCost:
+def _equilibrium(setting: Setting) -> Plan:
     free, nudged, phases = EQUILIBRIUM_STEPS
     steps = free + nudged * phases
     activity = expected_activity(setting.network, setting.hardware, forward_reads=steps, transposed_reads=steps)
@@ -171,39 +191,46 @@ def _equilibrium(setting: Setting) -> ModeCost:
         for name, stage in activity.stages.items()
     }
     nudges = Activity(MappingProxyType(twice))
-    table = _costed(setting, setting.hardware, nudges, eta=1.0, schedule="synchronous", products=phases)
+    costed = _costed(setting, setting.hardware, nudges, eta=1.0, schedule="synchronous", products=phases)
     said = f"{steps} clocks: {free} free, {phases} x {nudged} nudged (Laborieux 2021, CIFAR-10); a product of each nudged phase"
-    return ModeCost("equilibrium-propagation", "equilibrium propagation, three phases", table, (said, _links(setting.hardware)))
+    name, words = "equilibrium-propagation", (said, _links(setting.hardware))
+    return lambda parts: ModeCost(name, "equilibrium propagation, three phases", costed(parts), words)
 
 
-def _free(setting: Setting) -> ModeCost:
+def _free(setting: Setting) -> Plan:
     hardware = setting.hardware.model_copy(update={"links": "analog", "dac": NO_CONVERTER, "adc": NO_COLUMN_CONVERTER})
     net, seconds = setting.network, settling_time_s(setting.network.depth, setting.bits, setting.hardware.clock.tau_s)
     activity = expected_activity(net, hardware)
     how = hardware.architecture.model_copy(update={"replicas": _positions(net)})
     wide = hardware.model_copy(update={"architecture": how})
-    once = _costed(setting, wide, activity, eta=1.0, schedule="synchronous")
-    lines = [line for line in once.lines if line.phase == "update"]
-    for name, stage in activity.stages.items():
-        lines += _held(name, stage, hardware, setting, seconds)
-    # an array each way: the area of arrays and their drivers doubles
-    area = {
-        name: {part: value * (2 if part in ("array", "driver") else 1) for part, value in row.items()}
-        for name, row in once.area_m2.items()
-    }
-    table = replace(once, lines=tuple(lines), read_s=seconds, period_s=seconds, area_m2=area)
-    tau = quantity(hardware.clock.tau_s, "s")
-    said = (
-        f"t = tau Q^-1(2L, 2^-{setting.bits + 1}) = {quantity(seconds, 's')} with tau {tau}, depth {net.depth}",
+    costed = _costed(setting, wide, activity, eta=1.0, schedule="synchronous")
+    words = (
+        f"t = tau Q^-1(2L, 2^-{setting.bits + 1}) = {quantity(seconds, 's')} with tau {quantity(hardware.clock.tau_s, 's')}",
         "every array on all the time, one for each direction and each position of a convolution, all of them written",
         "x and z of every position on capacitors of their own",
         f"amplifiers {setting.amplifier_speed:g} times faster than neurons; only m and s for a digital product are converted",
     )
-    return ModeCost("dyadic-free", "dyadic, free-running", table, said)
+
+    def cost(parts: Components) -> ModeCost:
+        once = costed(parts)
+        lines = [line for line in once.lines if line.phase == "update"]
+        for name, stage in activity.stages.items():
+            lines += _held(name, stage, hardware, setting, parts, seconds)
+        # an array each way: arrays and their drivers double
+        area = {
+            name: {part: value * (2 if part in ("array", "driver") else 1) for part, value in row.items()}
+            for name, row in once.area_m2.items()
+        }
+        table = replace(once, lines=tuple(lines), read_s=seconds, period_s=seconds, area_m2=area)
+        return ModeCost("dyadic-free", "dyadic, free-running", table, words)
+
+    return cost
 
 
-def _held(name: str, stage: StageActivity, hardware: Hardware, setting: Setting, seconds: float) -> list[Line]:
-    parts, tau_s = setting.components, hardware.clock.tau_s
+def _held(
+    name: str, stage: StageActivity, hardware: Hardware, setting: Setting, parts: Components, seconds: float
+) -> list[Line]:
+    tau_s = hardware.clock.tau_s
     down, across = tile_count((stage.rows, stage.columns), hardware.tile)
     regulation = parts.driver.regulation(hardware.read.v_read_V)
     amplifier_J = parts.amplifier.power_W(tau_s / setting.amplifier_speed) * seconds
@@ -221,11 +248,13 @@ def _held(name: str, stage: StageActivity, hardware: Hardware, setting: Setting,
 
 def _costed(
     setting: Setting, hardware: Hardware, activity: Activity, *, eta: float, schedule: str, products: int = 1
-) -> CostTable:
-    return estimate(
-        hardware, _written(setting, hardware, activity, products), eta=eta, schedule=schedule,
-        components=setting.components, samples=1, states=states_of(setting.network),
-    )  # fmt: skip
+) -> Callable[[Components], CostTable]:
+    written, states = _written(setting, hardware, activity, products), states_of(setting.network)
+
+    def cost(parts: Components) -> CostTable:
+        return estimate(hardware, written, eta=eta, schedule=schedule, components=parts, samples=1, states=states)
+
+    return cost
 
 
 def _written(setting: Setting, hardware: Hardware, activity: Activity, products: int) -> Activity:
@@ -252,7 +281,7 @@ def _links(hardware: Hardware) -> str:
     return f"{hardware.links} links" + (", converters at every read" if hardware.links == "digital" else "")
 
 
-_ANALOG: dict[str, Callable[[Setting], ModeCost]] = {
+_ANALOG: dict[str, Callable[[Setting], Plan]] = {
     "dyadic-free": _free,
     "dyadic-clocked": _clocked,
     "dyadic-wavefront": _wavefront,

@@ -31,7 +31,7 @@ class Part(Section):
     node_m : float
         Technology node that the figures are of.
     range : table
-        For some of the figures, (low, high): where the middle 90 % of what designers might find lies.
+        For some of the figures, (low, high): the least and the most that a designer might find (`dbpsim.cost.uncertainty`).
     source : str
         Where the figures and ranges come from.
     """

@@ -54,7 +54,7 @@ def test_static_energy_of_a_free_running_weight(conductance_S, fJ):
     power = 2 * conductance_S * 0.1**2
     stage = StageActivity(1, 1, 1, Counts(vectors=1, outputs=1, power_W=power), Counts(vectors=1, outputs=1, power_W=power))
     case = setting(dbp.models.mlp(4, 4, 4, 4, 4))
-    lines = _held("a", stage, case.hardware, case, limits.settling_time_s(4, 8, 10e-9))
+    lines = _held("a", stage, case.hardware, case, case.components, limits.settling_time_s(4, 8, 10e-9))
     assert sum(line.energy_J for line in lines if line.component == "array") == pytest.approx(fJ * 1e-15, rel=0.01)
 
 
