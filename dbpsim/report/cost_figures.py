@@ -1,0 +1,131 @@
+"""Figures of cost: each function draws one idea on an `ax` and returns it, as in `dbpsim.report.figures`.
+
+Energies of modes lie decades apart, so their axis is logarithmic; bars that are stacked are linear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from dbpsim.cost.comparison import Comparison
+from dbpsim.cost.limits import Limit
+from dbpsim.cost.quantities import quantity
+from dbpsim.cost.table import PHASES, CostTable
+from dbpsim.cost.uncertainty import Uncertainty
+from dbpsim.report.figures import COLOURS
+
+_HATCHES = ("", "///", "...", "xx", "\\\\\\", "++", "oo")
+_MOST_BARS = 10  # of a tornado: what is below moves the total by little
+_MARKERS = "osD^vP*X<>"
+
+
+def draw_tornado(ax: Axes, found: Uncertainty) -> Axes:
+    """Draw what the total becomes with each figure at either end of its range, the widest first."""
+    bars = found.tornado[:_MOST_BARS]
+    unit, scale = _scaled(found.nominal_J)
+    place = np.arange(len(bars))
+    for number, (words, end) in enumerate((("low end of its range", "total_at_low"), ("high end", "total_at_high"))):
+        width = np.array([getattr(bar, end) - found.nominal_J for bar in bars]) / scale
+        ax.barh(
+            place, width, left=found.nominal_J / scale, color=COLOURS[number], hatch=_HATCHES[number], edgecolor="white",
+            linewidth=0.5, label=words,
+        )  # fmt: skip
+    ax.axvline(found.nominal_J / scale, color="gray", linewidth=1)
+    ax.set_yticks(place, [bar.path.replace("_", " ").replace(".", ": ") for bar in bars], fontsize="small")
+    ax.invert_yaxis()
+    ax.set_xlabel(f"total energy ({unit}) with one figure moved")
+    ax.legend(loc="lower right")
+    return ax
+
+
+def draw_phases(ax: Axes, table: CostTable) -> Axes:
+    """Draw energy by phase, stacked by component."""
+    return _stacked(ax, {phase: table.phase_J[phase] for phase in PHASES}, *_scaled(max(table.by_phase.values())), "energy")
+
+
+def draw_area(ax: Axes, table: CostTable) -> Axes:
+    """Draw area by stage, stacked by component."""
+    return _stacked(ax, table.area_m2, "mm²", 1e-6, "area")
+
+
+def _stacked(ax: Axes, rows: Mapping[str, Mapping[str, float]], unit: str, scale: float, what: str) -> Axes:
+    sums: dict[str, float] = {}
+    for row in rows.values():
+        for component, value in row.items():
+            sums[component] = sums.get(component, 0.0) + value
+    largest = sorted((name for name, value in sums.items() if value > 0), key=lambda name: -sums[name])
+    shown, rest = largest[:6], largest[6:]
+    bottom = np.zeros(len(rows))
+    for number, component in enumerate([*shown, *(["others"] if rest else [])]):
+        parts = rest if component == "others" else [component]
+        values = np.array([sum(row.get(part, 0.0) for part in parts) for row in rows.values()]) / scale
+        ax.bar(
+            list(rows), values, bottom=bottom, label=component.replace("_", " "), color=COLOURS[number % 7],
+            hatch=_HATCHES[number % 7], edgecolor="white", linewidth=0.5,
+        )  # fmt: skip
+        bottom += values
+    ax.set_ylabel(f"{what} ({unit})")
+    ax.set_xticks(range(len(rows)), list(rows), rotation=45 if len(rows) > 4 else 0, ha="right" if len(rows) > 4 else "center")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return ax
+
+
+def draw_comparison(
+    ax: Axes, comparison: Comparison, ranges: Mapping[str, tuple[float, float, float]], limits: Sequence[Limit] = ()
+) -> Axes:
+    """Draw the energy of a training sample by mode, with its 5th to 95th percentile, and what physics asks at least."""
+    place = np.arange(len(comparison.rows))
+    update = np.array([row.table.by_phase["update"] for row in comparison.rows])
+    reads = np.array([row.energy_J for row in comparison.rows]) - update
+    for number, (words, values) in enumerate((("forward and back", reads), ("update", update))):
+        ax.plot(values, place, _MARKERS[number], color=COLOURS[number], label=words, markersize=5, zorder=3)
+    ends = np.array([ranges[row.name] for row in comparison.rows])
+    total = np.array([row.energy_J for row in comparison.rows])
+    ax.hlines(place, ends[:, 0], ends[:, 2], color="gray", linewidth=3, alpha=0.5, label="all of it, 5 to 95 %")
+    ax.plot(total, place, "|", color=COLOURS[2], markersize=11, markeredgewidth=2, label="all of it", zorder=2)
+    products = max((row.table.operations for row in comparison.rows), default=0) / 2
+    floor = min((row.table.operations for row in comparison.rows if row.table.operations), default=0) / 2
+    for number, limit in enumerate(limits):
+        ax.axvline(limit.energy_J * floor, color=COLOURS[3 + number % 4], linestyle=(":", "--", "-.", (0, (1, 4)))[number % 4],
+                   linewidth=1, label=f"least: {limit.name}")  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_yticks(place, [row.label for row in comparison.rows], fontsize="small")
+    ax.invert_yaxis()
+    words = f"{quantity(floor, 'MAC')}" if floor == products else f"{quantity(floor, 'MAC')} and more"
+    ax.set_xlabel(f"energy of a training sample (J); {words}")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
+    return ax
+
+
+def draw_energy_delay(ax: Axes, comparison: Comparison) -> Axes:
+    """Draw energy against latency of a sample by mode, with lines of equal product."""
+    energy = np.array([row.energy_J for row in comparison.rows])
+    seconds = np.array([row.latency_s for row in comparison.rows])
+    for number, row in enumerate(comparison.rows):
+        ax.plot(
+            seconds[number], energy[number], _MARKERS[number % 10], color=COLOURS[number % 7], label=row.label, markersize=6,
+            linestyle="none",
+        )  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    low, high = np.log10(energy * seconds).min(), np.log10(energy * seconds).max()
+    across = np.array([seconds.min() / 10, seconds.max() * 10])
+    limits_y = energy.min() / 5, energy.max() * 5
+    for power in range(int(np.floor(low)), int(np.ceil(high)) + 1, max(1, int((high - low) / 5))):
+        ax.plot(across, 10.0**power / across, color="gray", linewidth=0.5, alpha=0.6, zorder=0)
+    ax.set_xlim(*across)
+    ax.set_ylim(*limits_y)
+    ax.set_xlabel("latency of a training sample (s)")
+    ax.set_ylabel("energy (J); grey: equal product")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
+    return ax
+
+
+def _scaled(value: float) -> tuple[str, float]:
+    for unit, scale in (("J", 1.0), ("mJ", 1e-3), ("µJ", 1e-6), ("nJ", 1e-9), ("pJ", 1e-12)):
+        if value >= scale:
+            return unit, scale
+    return "fJ", 1e-15

@@ -1,0 +1,66 @@
+"""Figures of cost show the numbers they are of, and are the same bytes every time."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import dbpsim as dbp
+from dbpsim.cost import load_components
+from dbpsim.cost.limits import physical_limits
+from dbpsim.cost.uncertainty import uncertainty
+from dbpsim.report import cost_figures, figures
+
+
+@pytest.fixture(scope="module")
+def data():
+    net = dbp.models.mlp(64, 32, 10)
+    chip = dbp.Chip.program(net, "pcm")
+    run = dbp.relax(chip, np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32), np.arange(4))
+    found = uncertainty(lambda parts: dbp.cost(chip, run, components=parts), load_components(), draws=5)
+    comparison = dbp.compare(chip)
+    return {"table": dbp.cost(chip, run), "uncertainty": found, "comparison": comparison, "ranges": comparison.ranges(5)}
+
+
+def axes():
+    return Figure().subplots()
+
+
+def test_the_tornado_s_bars_end_at_its_totals(data):
+    found = data["uncertainty"]
+    ax = cost_figures.draw_tornado(axes(), found)
+    scale = {"pJ": 1e-12, "nJ": 1e-9, "µJ": 1e-6}[ax.get_xlabel().split("(")[1].split(")")[0]]
+    ends = [bar.get_x() + bar.get_width() for bar in ax.patches]
+    wanted = [bar.total_at_low / scale for bar in found.tornado[:10]] + [bar.total_at_high / scale for bar in found.tornado[:10]]
+    assert ends == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(("draw", "sums"), [("draw_phases", "by_phase"), ("draw_area", None)])
+def test_stacks_are_as_high_as_their_sums(data, draw, sums):
+    table = data["table"]
+    ax = getattr(cost_figures, draw)(axes(), table)
+    height = {}
+    for bar in ax.patches:
+        place = round(bar.get_x() + bar.get_width() / 2)
+        height[place] = height.get(place, 0.0) + bar.get_height()
+    wanted = list(getattr(table, sums).values()) if sums else [sum(row.values()) for row in table.area_m2.values()]
+    ratio = np.array(wanted) / [height[place] for place in range(len(wanted))]
+    assert ratio == pytest.approx(ratio[0] * np.ones(len(wanted)))
+
+
+def test_modes_are_drawn_with_their_ranges_and_limits(data):
+    limits = physical_limits(8, 256)
+    ax = cost_figures.draw_comparison(axes(), data["comparison"], data["ranges"], limits)
+    labels = [text.get_text() for text in ax.get_yticklabels()]
+    assert labels == [row.label for row in data["comparison"].rows]
+    assert {text.get_text() for text in ax.get_legend().get_texts()} >= {f"least: {limit.name}" for limit in limits}
+    ax = cost_figures.draw_energy_delay(axes(), data["comparison"])
+    assert len(ax.get_legend().get_texts()) == len(data["comparison"].rows)
+
+
+def test_the_same_data_draw_the_same_bytes(data):
+    for draw, of in (
+        (cost_figures.draw_tornado, ("uncertainty",)), (cost_figures.draw_phases, ("table",)), (cost_figures.draw_area, ("table",)),
+        (cost_figures.draw_comparison, ("comparison", "ranges")), (cost_figures.draw_energy_delay, ("comparison",)),
+    ):  # fmt: skip
+        given = [data[name] for name in of]
+        assert figures.svg(draw, *given) == figures.svg(draw, *given)
