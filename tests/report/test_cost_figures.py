@@ -59,7 +59,8 @@ def test_modes_are_drawn_with_their_ranges_and_limits(data):
 
 def test_the_same_data_draw_the_same_bytes(data):
     for draw, of in (
-        (cost_figures.draw_tornado, ("uncertainty",)), (cost_figures.draw_phases, ("table",)), (cost_figures.draw_area, ("table",)),
+        (cost_figures.draw_tornado, ("uncertainty",)), (cost_figures.draw_phases, ("table",)),
+        (cost_figures.draw_area, ("table",)),
         (cost_figures.draw_comparison, ("comparison", "ranges")), (cost_figures.draw_energy_delay, ("comparison",)),
     ):  # fmt: skip
         given = [data[name] for name in of]
