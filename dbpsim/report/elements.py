@@ -12,29 +12,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from matplotlib.axes import Axes
+from dbpsim.cost.quantities import quantity
 
-_PREFIXES = (
-    (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"), (1e-12, "p"), (1e-15, "f"), (1e-18, "a"),
-)  # fmt: skip
+_PREFIXED = ("J", "s", "W", "V", "A", "F", "S", "m", "Js", "J/bit", "F/bit", "F/cell")
 
 
-def quantity(value: float, unit: str) -> str:
-    """Return `value` with an SI prefix and three digits; an area (m2) in mm², µm² or nm².
+def shown(value: float, unit: str) -> str:
+    """Return `value` with three digits: an SI prefix where the unit takes one, an area (m2) in mm², µm² or nm².
 
     Examples
     --------
-    >>> quantity(1.234e-8, "J"), quantity(0.0, "s"), quantity(2.5e-6, "m2")
-    ('12.3 nJ', '0 s', '2.5 mm²')
+    >>> shown(1.234e-8, "J"), shown(2.5e-6, "m2"), shown(25.0, "1/V"), shown(0.5, "1")
+    ('12.3 nJ', '2.5 mm²', '25 1/V', '0.5')
     """
     if unit == "m2":
         return _area(value)
-    if value == 0:
-        return f"0 {unit}"
-    for scale, prefix in _PREFIXES:
-        if abs(value) >= scale * 0.9995:
-            return f"{value / scale:.3g} {prefix}{unit}"
-    return f"{value:.2e} {unit}"
+    if unit in _PREFIXED:
+        return quantity(value, unit)
+    return f"{value:.3g}" if unit in ("", "1") else f"{value:.3g} {unit}"
 
 
 def _area(value: float) -> str:
@@ -46,20 +41,27 @@ def _area(value: float) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """One column: `key` heads it in files, `label` on the page; numbers with a `unit` get an SI prefix, others `form`."""
+    """One column: `key` heads it in files, `label` on the page.
+
+    Numbers with a `unit` get an SI prefix, others `form`; with `unit_in` the unit is the text of another column of the row.  Texts
+    of a `prose` column are long: they are broken, and left out where the row above says the same.
+    """
 
     key: str
     label: str
     unit: str = ""
     form: str = ".3g"
+    unit_in: str = ""
+    prose: bool = False
 
-    def text(self, value: Any) -> str:
+    def text(self, value: Any, unit: str = "") -> str:
         """Return a value as the page shows it."""
         if value is None:
             return "-"
         if isinstance(value, bool | str):
             return str(value)
-        return quantity(value, self.unit) if self.unit else format(value, self.form)
+        unit = unit or self.unit
+        return shown(value, unit) if unit else format(value, self.form)
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,20 @@ class Table:
     @property
     def texts(self) -> list[list[str]]:
         """The rows as the page shows them."""
-        return [[column.text(value) for column, value in zip(self.columns, row, strict=True)] for row in self.rows]
+        place = {column.key: i for i, column in enumerate(self.columns)}
+        out = []
+        for number, row in enumerate(self.rows):
+            above = self.rows[number - 1] if number else [None] * len(row)
+            out.append([
+                "" if column.prose and value == above[i] else column.text(value, row[place[column.unit_in]] if column.unit_in else "")
+                for i, (column, value) in enumerate(zip(self.columns, row, strict=True))
+            ])  # fmt: skip
+        return out
 
     @property
     def numeric(self) -> list[bool]:
         """Which columns hold numbers (set right on the page)."""
-        return [any(isinstance(row[i], int | float) for row in self.rows) for i in range(len(self.columns))]
+        return [any(isinstance(row[i], int | float) and not isinstance(row[i], bool) for row in self.rows) for i in range(len(self.columns))]
 
     def csv(self) -> str:
         """Return the raw values; floats as Python prints them, which reads back to the same number."""
@@ -106,7 +116,7 @@ class Figure:
 
     name: str
     alt: str
-    draw: Callable[[Axes], Any]
+    draw: Callable[[Any], Any]
     size: tuple[float, float] = (5.4, 3.3)
 
 
@@ -123,8 +133,8 @@ class Section:
         Before the figures; after the tables.
     figures : list of Figure
     tables : list of Table
-    code : str
-        A command.
+    code : list of (str, str)
+        What a block of text is, and the block: a command, a citation.
     data
         What report.json holds under `key`: plain data.
     """
@@ -135,5 +145,5 @@ class Section:
     figures: list[Figure] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    code: str = ""
+    code: list[tuple[str, str]] = field(default_factory=list)
     data: Any = None

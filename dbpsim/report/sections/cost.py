@@ -1,0 +1,64 @@
+"""Energy, latency and area: what a sample takes, and breakdowns by stage, phase and component."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from dbpsim.cost.table import CostTable
+from dbpsim.report.contents import Contents
+from dbpsim.report.elements import Column, Figure, Section, Table, shown
+from dbpsim.report.figures import draw_breakdown, draw_cost
+
+
+def cost_section(contents: Contents) -> Section | None:
+    """Return energy, latency and area of the batch."""
+    table = contents.cost
+    if table is None:
+        return None
+    samples = contents.samples
+    figures = [
+        Figure("cost", "Energy of one batch by stage, stacked by component.", partial(draw_cost, table=table), (6.4, 3.6)),
+        Figure("phases", "Energy of one batch by phase, stacked by component.",
+               partial(draw_breakdown, rows=table.phase_J, unit="J", label="energy"), (6.4, 2.2)),
+    ]  # fmt: skip
+    tables = [_figures_of_merit(table, samples), _breakdown("cost", "Energy by stage and component.", "stage", table.energy_J, "J"),
+              _breakdown("phases", "Energy by phase and component.", "phase", table.phase_J, "J")]  # fmt: skip
+    if table.total_area_m2:
+        drawing = partial(draw_breakdown, rows=table.area_m2, unit="m2", label="area")
+        figures.append(Figure("area", "Area by stage, stacked by component.", drawing, (6.4, 3.6)))
+        tables.append(_breakdown("area", "Area by stage and component.", "stage", table.area_m2, "m2"))
+    text = (
+        f"One training step on a batch of {samples}, on {table.hardware}: {shown(table.total_J, 'J')}, {shown(table.latency_s, 's')}"
+        f" ({table.schedule} schedule, {shown(table.period_s, 's')} a read)."
+    )
+    return Section("cost", "Energy, latency and area", [text], figures, tables, list(table.notes), data=table.to_dict())
+
+
+def _figures_of_merit(table: CostTable, samples: int) -> Table:
+    rows: list[list[Any]] = [
+        ["energy a sample", table.total_J / samples, "J"],
+        ["latency a sample", table.latency_s / samples, "s"],
+        ["of it reads", table.read_s / samples, "s"],
+        ["of it writes", table.write_s / samples, "s"],
+        ["energy a step (batch)", table.total_J, "J"],
+        ["latency a step (batch)", table.latency_s, "s"],
+        ["energy x delay a step", table.energy_delay_Js, "Js"],
+        ["energy a multiply-accumulate, without the update", table.joules_per_multiply_accumulate, "J"],
+        ["operations a step (a multiply-accumulate is 2)", float(table.operations), "1"],
+        ["operations a joule, without the update", table.tops_per_W, "TOPS/W"],
+    ]
+    if table.total_area_m2:
+        rows.append(["area", table.total_area_m2, "m2"])
+        rows.append(["operations a second and area, while reading", table.tops_per_mm2, "TOPS/mm²"])
+    columns = (Column("figure", "figure"), Column("value", "value", unit_in="unit"), Column("unit", "SI unit of the data"))
+    return Table("merit", "What a training step takes.", columns, rows)
+
+
+def _breakdown(name: str, caption: str, what: str, rows: Mapping[str, Mapping[str, float]], unit: str) -> Table:
+    used = [c for c in dict.fromkeys(c for row in rows.values() for c in row) if any(row.get(c, 0.0) for row in rows.values())]
+    columns = (Column(what, what), *(Column(f"{c}_{unit}", c.replace("_", " "), unit) for c in used), Column(f"total_{unit}", "total", unit))
+    body: list[list[Any]] = [[key, *(row.get(c, 0.0) for c in used), sum(row.values())] for key, row in rows.items()]
+    body.append(["total", *(sum(row.get(c, 0.0) for row in rows.values()) for c in used), sum(row[-1] for row in body)])
+    return Table(name, caption, columns, body)
