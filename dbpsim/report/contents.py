@@ -1,4 +1,4 @@
-"""What a report is made from: results that are there, None where there are none.  Sections turn them into pages; nothing here draws."""
+"""What a report is made from: results that are there, None where there are none.  Sections make pages of them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a page is made of: sections with texts, figures, tables and notes.
 
-A table holds raw values and says for each column its key and unit.  From the one table come the page's scaled texts, the CSV's plain
-numbers (SI units in the head) and the LaTeX.
+A table holds raw values and says for each column its key and unit.  From the one table come the page's scaled texts, the CSV's
+plain numbers (SI units in the head) and the LaTeX.
 """
 
 from __future__ import annotations
@@ -33,18 +33,26 @@ def shown(value: float, unit: str) -> str:
 
 
 def _area(value: float) -> str:
-    for scale, unit in ((1e-6, "mm²"), (1e-12, "µm²"), (1e-18, "nm²")):
-        if abs(value) >= scale * 0.9995:
+    for least, scale, unit in ((0.995e-8, 1e-6, "mm²"), (0.995e-12, 1e-12, "µm²"), (0.0, 1e-18, "nm²")):
+        if abs(value) >= least and value:
             return f"{value / scale:.3g} {unit}"
-    return "0 mm²" if value == 0 else f"{value:.2e} m²"
+    return "0 mm²"
 
 
 @dataclass(frozen=True)
 class Column:
     """One column: `key` heads it in files, `label` on the page.
 
-    Numbers with a `unit` get an SI prefix, others `form`; with `unit_in` the unit is the text of another column of the row.  Texts
-    of a `prose` column are long: they are broken, and left out where the row above says the same.
+    Numbers with a `unit` get an SI prefix, others `form`; with `unit_in` the unit is the text of another column of the row.
+
+    Attributes
+    ----------
+    prose : bool
+        Long texts, which are broken.
+    group : bool
+        Texts that several rows share: on the page a line above them, over the whole width.
+    file_only : bool
+        Not on the page.
     """
 
     key: str
@@ -53,6 +61,8 @@ class Column:
     form: str = ".3g"
     unit_in: str = ""
     prose: bool = False
+    group: bool = False
+    file_only: bool = False
 
     def text(self, value: Any, unit: str = "") -> str:
         """Return a value as the page shows it."""
@@ -84,22 +94,30 @@ class Table:
     rows: list[list[Any]]
 
     @property
+    def shown(self) -> list[Column]:
+        """The columns that the page has."""
+        return [column for column in self.columns if not (column.group or column.file_only)]
+
+    @property
     def texts(self) -> list[list[str]]:
-        """The rows as the page shows them."""
+        """The rows as the page shows them, its columns only."""
         place = {column.key: i for i, column in enumerate(self.columns)}
-        out = []
-        for number, row in enumerate(self.rows):
-            above = self.rows[number - 1] if number else [None] * len(row)
-            out.append([
-                "" if column.prose and value == above[i] else column.text(value, row[place[column.unit_in]] if column.unit_in else "")
-                for i, (column, value) in enumerate(zip(self.columns, row, strict=True))
-            ])  # fmt: skip
-        return out
+        return [
+            [c.text(row[place[c.key]], row[place[c.unit_in]] if c.unit_in else "") for c in self.shown] for row in self.rows
+        ]  # fmt: skip
+
+    @property
+    def groups(self) -> list[str]:
+        """For every row the text of the line above it; empty where that is the row before's."""
+        i = next((i for i, column in enumerate(self.columns) if column.group), None)
+        texts = [""] * len(self.rows) if i is None else [row[i] or "" for row in self.rows]
+        return [text if not n or text != texts[n - 1] else "" for n, text in enumerate(texts)]
 
     @property
     def numeric(self) -> list[bool]:
-        """Which columns hold numbers (set right on the page)."""
-        return [any(isinstance(row[i], int | float) and not isinstance(row[i], bool) for row in self.rows) for i in range(len(self.columns))]
+        """Which of the page's columns hold numbers (set right)."""
+        kept = [self.columns.index(column) for column in self.shown]
+        return [any(isinstance(row[i], int | float) and not isinstance(row[i], bool) for row in self.rows) for i in kept]
 
     def csv(self) -> str:
         """Return the raw values; floats as Python prints them, which reads back to the same number."""

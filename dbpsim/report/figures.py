@@ -7,7 +7,7 @@ matplotlib is imported in this file, in `device_figures`, and nowhere else.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ from dbpsim.training.loop import TrainingResult
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
 _HATCHES = ("", "///", "...", "xx", "\\\\\\", "++", "oo")
-_INK = "#123457"  # stands for the page's text colour in an SVG
+SIZE = (6.4, 3.6)  # inches
+_INK = "#1b1b1c"  # nearly black; stands for the page's text colour in an SVG
+_MOST = 6  # components told apart in a bar
 _FLOOR = 1e-17  # where an exact agreement is drawn on a logarithmic axis
 
 
@@ -100,34 +102,57 @@ def _draw_epochs(ax: Axes, training: TrainingResult, keys: tuple[str, str], labe
 
 def draw_cost(ax: Axes, table: CostTable) -> Axes:
     """Draw energy by stage, stacked by component."""
-    stages = list(table.energy_J)
-    bottom = np.zeros(len(stages))
-    unit, scale = _scaled(max(table.by_stage.values(), default=0.0))
-    components = [c for c, total in table.by_component.items() if total > 0]
-    for number, component in enumerate(components):
-        values = np.array([table.energy_J[s].get(component, 0.0) for s in stages]) / scale
-        ax.bar(
-            stages, values, bottom=bottom, label=component, color=COLOURS[number % 7], hatch=_HATCHES[number % 7],
+    return draw_breakdown(ax, table.energy_J, "J", "energy")
+
+
+def draw_breakdown(ax: Axes, rows: Mapping[str, Mapping[str, float]], unit: str, label: str) -> Axes:
+    """Draw one bar a row, stacked by component; beyond the six largest, and below 1 % of everything, they are drawn together.
+
+    Parameters
+    ----------
+    rows : mapping of mappings
+        ``rows[stage or phase][component]``.
+    unit : {"J", "m2"}
+    label : str
+        What it is, for the axis.
+    """
+    names = list(rows)
+    sums: dict[str, float] = {}
+    for row in rows.values():
+        for component, value in row.items():
+            sums[component] = sums.get(component, 0.0) + value
+    large = sorted((c for c in sums if sums[c] > 0.01 * sum(sums.values())), key=lambda c: -sums[c])[:_MOST]
+    series = {c.replace("_", " "): [row.get(c, 0.0) for row in rows.values()] for c in large}
+    rest = [sum(value for c, value in row.items() if c not in large) for row in rows.values()]
+    if any(rest):
+        series["all others"] = rest
+    name, scale = _scaled(max((sum(row.values()) for row in rows.values()), default=0.0), unit)
+    left = np.zeros(len(names))
+    for number, (component, values) in enumerate(series.items()):
+        width = np.array(values) / scale
+        ax.barh(
+            names, width, left=left, label=component, color=COLOURS[number], hatch=_HATCHES[number],
             edgecolor="white", linewidth=0.5,
         )  # fmt: skip
-        bottom += values
-    ax.set_ylabel(f"energy ({unit})")
-    ax.set_xticks(range(len(stages)), stages, rotation=45, ha="right", rotation_mode="anchor")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))  # beside the bars, not on them
+        left += width
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel(f"{label} ({name})")
+    ax.figure.legend(loc="outside lower center", ncols=4, fontsize="small", handlelength=1.2, columnspacing=1.2)
     return ax
 
 
-def _scaled(value: float) -> tuple[str, float]:
-    for unit, scale in (("J", 1.0), ("mJ", 1e-3), ("µJ", 1e-6), ("nJ", 1e-9), ("pJ", 1e-12)):
-        if value >= scale:
-            return unit, scale
-    return "fJ", 1e-15
+def _scaled(value: float, unit: str) -> tuple[str, float]:
+    if unit == "m2":
+        return ("mm²", 1e-6) if value >= 1e-8 else ("µm²", 1e-12)
+    prefixes = (("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9), ("p", 1e-12))
+    return next(((prefix + unit, scale) for prefix, scale in prefixes if value >= scale), (f"f{unit}", 1e-15))
 
 
-def drawn(draw: Callable[..., Axes], *data: Any, ink: str = "black", size: tuple[float, float] = (6.4, 3.6)) -> Figure:
-    """Return a figure with what `draw` draws, its text and axes in `ink`."""
+def drawn(draw: Callable[..., Any], *data: Any, size: tuple[float, float] = SIZE) -> Figure:
+    """Return a figure with what `draw` draws, laid out."""
     names = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
-    style: dict[Any, Any] = dict.fromkeys(names, ink) | {
+    style: dict[Any, Any] = dict.fromkeys(names, _INK) | {
         "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
         "svg.hashsalt": "dbpsim", "svg.fonttype": "path", "axes.grid": True, "grid.alpha": 0.25, "axes.axisbelow": True,
     }  # fmt: skip
@@ -135,23 +160,23 @@ def drawn(draw: Callable[..., Axes], *data: Any, ink: str = "black", size: tuple
         figure = Figure(figsize=size, layout="constrained")
         draw(figure.subplots(), *data)
         FigureCanvasAgg(figure).draw()
+    figure.set_layout_engine("none")  # it has been laid out: not again for every file
     return figure
 
 
-def svg(draw: Callable[..., Axes], *data: Any) -> str:
+def svg(figure: Figure) -> str:
     """Return the figure as SVG to put into a page: no header, the page's own text colour, the same bytes every time."""
-    figure = drawn(draw, *data, ink=_INK)
     out = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": "dbpsim"}):
+    with mpl.rc_context({"svg.hashsalt": "dbpsim", "svg.fonttype": "path"}):
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     return text[text.index("<svg") :].replace(_INK, "currentColor")
 
 
-def png(draw: Callable[..., Axes], *data: Any) -> bytes:
-    """Return the figure as PNG, black on white."""
+def png(figure: Figure) -> bytes:
+    """Return the figure as PNG, dark on white."""
     out = io.BytesIO()
-    drawn(draw, *data).savefig(out, format="png", dpi=150, metadata={"Software": None})
+    figure.savefig(out, format="png", dpi=150, metadata={"Software": None})
     return out.getvalue()
 
 
@@ -165,4 +190,4 @@ def save_training_curves(training: TrainingResult, path: Path) -> None:
         draw_loss(left, result)
         return draw_accuracy(right, result)
 
-    write_bytes(path, png(both, training))
+    write_bytes(path, png(drawn(both, training)))

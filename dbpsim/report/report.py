@@ -1,9 +1,10 @@
 """The report of a run: one HTML page that opens from disk, and the same as data.
 
-    index.html     self-contained: styles and figures inside, no requests
-    report.json    everything the page says, as numbers
-    fidelity.csv, training.csv, cost.csv
-    *.png          the figures
+    index.html          self-contained: styles and drawings inside, no requests
+    report.json         everything the page says, as numbers (`dbpsim.report.schema`)
+    NAME.csv            every table, plain SI numbers;  tables.tex: the same for LaTeX with booktabs
+    NAME.svg, NAME.png  every figure
+    provenance.json     machine and threads, which report.json does not depend on
 
 The same results give the same files, byte for byte (a training run's results hold the seconds it took).  Everything is
 made before anything is written, and what an earlier report left in the folder and this one does not have is removed.
@@ -11,40 +12,31 @@ made before anything is written, and what an earlier report left in the folder a
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import platform
-from importlib import resources
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment
+from typing import TYPE_CHECKING, Any
 
 from dbpsim.chip import Chip
+from dbpsim.cost.components import Components, load_components
 from dbpsim.cost.estimate import cost
-from dbpsim.cost.table import CostTable
 from dbpsim.credit.backprop import Backprop
 from dbpsim.credit.fidelity import fidelity
 from dbpsim.credit.relax import Relaxation
 from dbpsim.files import finite, write_bytes
 from dbpsim.network.graph import Network
-from dbpsim.report.sections import (
-    Figure,
-    Section,
-    cost_section,
-    facts_section,
-    fidelity_section,
-    training_section,
-    verdict,
-)
-from dbpsim.training.journal import installed_version
+from dbpsim.report.contents import Contents
+from dbpsim.report.elements import Section
+from dbpsim.report.latex import latex
+from dbpsim.report.page import page
+from dbpsim.report.provenance import environment, provenance
+from dbpsim.report.schema import FORMAT, ReportDocument
 from dbpsim.training.loop import TrainingResult
 
-# every file a report may have besides the page and report.json
-_OURS = {f"{name}.csv" for name in ("fidelity", "training", "cost")} | {
-    f"{name}.png" for name in ("fidelity", "loss", "accuracy", "cost", "settling", "energy")
-}
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MANIFEST = "provenance.json"
 
 
 def report(
@@ -57,6 +49,7 @@ def report(
     dataset_label: str | None = None,
     title: str | None = None,
     command: str | None = None,
+    components: str | Path | Components = "default",
 ) -> Path:
     """Write the report of `run` on `network` into the folder `out`; return the page's path.
 
@@ -74,78 +67,37 @@ def report(
         What the data really were (`Dataset.label`).
     title, command : str, optional
         The page's heading; what reproduces it.
+    components : str, path or Components
+        The library the cost is worked out with.
     """
-    out = Path(out)
-    found = None if exact is None else fidelity(run.gradients, exact.gradients)
-    table = cost(network, run) if isinstance(network, Chip) else None
-    facts = _facts(network, run, dataset_label)
-    images: dict[str, bytes] = {}
-    sections = _sections(run, found, training, table, images)
-    sections.append(facts_section(facts))
-    if command:
-        sections.append(Section("How to reproduce", code=command))
-    document = {
-        "facts": facts,
-        "fidelity": None if found is None else found.to_dict(),
-        "training": None if training is None else training.to_dict(),
-        "cost": None if table is None else table.to_dict(),
-        "command": command,
-    }
+    library = load_components(components)
+    contents = _contents(network, run, exact, training, dataset_label, command, library)
     heading = title or f"dbpsim: {network.name}" + (f" on {network.hardware.name}" if isinstance(network, Chip) else "")
-    files = {f"{name}.png": data for name, data in images.items()}
-    files["report.json"] = (json.dumps(finite(document), indent=2, allow_nan=False) + "\n").encode()
-    for name, section in (("fidelity", "Gradient fidelity"), ("training", "Training"), ("cost", "Energy")):
-        for part in sections:
-            if part.title.startswith(section):
-                files[f"{name}.csv"] = _csv(part, table if name == "cost" else None).encode()
-    files["index.html"] = _page(heading, verdict(found, training, table, len(run.output), facts), sections).encode()
-    out.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        write_bytes(out / name, data)
-    for name in _OURS - files.keys():
-        (out / name).unlink(missing_ok=True)
-    return out / "index.html"
+    files = _files(heading, contents)
+    return write_report(Path(out), files)
 
 
-def _sections(
-    run: Any, found: Any, training: TrainingResult | None, table: CostTable | None, images: dict[str, bytes]
-) -> list[Section]:
-    # matplotlib is loaded here, when a report is made, and not by `import dbpsim`
-    from dbpsim.report import figures
-
-    def draw(name: str, alt: str, how: Any, *data: Any) -> Figure:
-        images[name] = figures.png(how, *data)
-        return Figure(name, figures.svg(how, *data), alt)
-
-    sections = []
-    if found is not None:
-        alt = "Relative error, misalignment and inverse signal-to-noise ratio of the gradient, stage by stage."
-        sections.append(fidelity_section(found, [draw("fidelity", alt, figures.draw_fidelity, found)]))
-    if training is not None and training.epochs:
-        drawings = [
-            draw("loss", "Loss over the epochs.", figures.draw_loss, training),
-            draw("accuracy", "Accuracy over the epochs.", figures.draw_accuracy, training),
-        ]
-        sections.append(training_section(training, drawings))
-    if table is not None:
-        alt = "Energy of one batch by stage, stacked by component."
-        sections.append(cost_section(table, len(run.output), [draw("cost", alt, figures.draw_cost, table)]))
-    history = getattr(run, "history", None)
-    if history is not None:
-        waves = (
-            "Distance of every stage from its target over the clocks: "
-            "activations settle from the first stage on, then stress from the last."
-        )
-        energy = "Energy E(x, z) over the clocks; at equilibrium it is the loss."
-        drawings = [draw("settling", waves, figures.draw_settling, history)]
-        drawings.append(draw("energy", energy, figures.draw_energy, history, run.gain * run.loss))
-        sections.append(Section("Settling", figures=drawings))
-    return sections
+def _contents(
+    network: Network, run: Any, exact: Any, training: Any, label: str | None, command: str | None, library: Components
+) -> Contents:
+    chip = network if isinstance(network, Chip) else None
+    seeds = {"weights": network.seed, "chip": None if chip is None else chip.chip_seed}
+    return Contents(
+        network=network,
+        run=run,
+        facts=_facts(network, run, label),
+        fidelity=None if exact is None else fidelity(run.gradients, exact.gradients),
+        training=training,
+        cost=None if chip is None else cost(chip, run, components=library),
+        components=None if chip is None else library,
+        provenance=provenance(seeds, command),
+        environment=environment(),
+        command=command,
+    )
 
 
 def _facts(network: Network, run: Any, label: str | None) -> dict[str, Any]:
     chip = network if isinstance(network, Chip) else None
-    packages = ("dbpsim", "numpy", "numba")
     return {
         "network": repr(network),
         "data": label,
@@ -162,7 +114,6 @@ def _facts(network: Network, run: Any, label: str | None) -> dict[str, Any]:
         "dtype": network.dtype.name,
         "weight seed": network.seed,
         "chip seed": None if chip is None else chip.chip_seed,
-        "versions": ", ".join([f"Python {platform.python_version()}", *(f"{n} {installed_version(n)}" for n in packages)]),
     }
 
 
@@ -170,19 +121,69 @@ def _hardware(chip: Chip) -> str:
     return f"{chip.hardware.name} (device {chip.hardware.device.name}, links {chip.hardware.links})"
 
 
-def _csv(section: Section, table: CostTable | None) -> str:
-    if table is not None:  # numbers in joules, not the scaled texts of the page
-        components = list(table.by_component)
-        head = ["stage", *(f"{c}_J" for c in components)]
-        rows: list[list[Any]] = [[s, *(parts.get(c, 0.0) for c in components)] for s, parts in table.energy_J.items()]
-    else:
-        head, rows = section.head, list(section.rows)
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([head, *rows])
-    return text.getvalue()
+def _files(title: str, contents: Contents) -> dict[str, bytes]:
+    # matplotlib is loaded here, when a report is made, and not by `import dbpsim`
+    from dbpsim.report.sections import SECTIONS, verdict
+
+    sections = [section for make in SECTIONS if (section := make(contents)) is not None]
+    said = verdict(contents)
+    document = {
+        "format": FORMAT,
+        "title": title,
+        "verdict": [{"heading": heading, "sentence": sentence} for heading, sentence in said],
+        "facts": contents.facts,
+        **{section.key: section.data for section in sections if section.data is not None},
+        "command": contents.command,
+    }
+    return rendered(title, said, sections, document) | {_MANIFEST: as_json(contents.environment)}
 
 
-def _page(title: str, said: list[str], sections: list[Section]) -> str:
-    source = resources.files("dbpsim.report").joinpath("page.html").read_text()
-    template = Environment(autoescape=True, trim_blocks=True).from_string(source)
-    return template.render(title=title, verdict=said, sections=sections)
+def rendered(
+    title: str, said: Sequence[tuple[str, str]], sections: Sequence[Section], document: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """Return the files of a page: drawings, tables, the page and its data, which are checked against the schema."""
+    from dbpsim.report import figures
+
+    shown = [figure for section in sections for figure in section.figures]
+    tables = [table for section in sections for table in section.tables]
+    drawn = {figure.name: figures.drawn(figure.draw, size=figure.size) for figure in shown}
+    drawings = {name: figures.svg(drawing) for name, drawing in drawn.items()}
+    files = {f"{name}.png": figures.png(drawing) for name, drawing in drawn.items()}
+    files |= {f"{name}.svg": b'<?xml version="1.0" encoding="utf-8"?>\n' + svg.encode() for name, svg in drawings.items()}
+    files |= {f"{table.name}.csv": table.csv().encode() for table in tables}
+    files["tables.tex"] = latex(sections).encode()
+    lists = {
+        "figures": [{"name": figure.name, "shows": figure.alt} for figure in shown],
+        "tables": [{"name": table.name, "shows": table.caption} for table in tables],
+    }
+    checked = ReportDocument.model_validate(finite({**document, **lists}))
+    files["report.json"] = as_json(checked.model_dump(mode="json"))
+    files["index.html"] = page(title, said, sections, drawings).encode()
+    return files
+
+
+def as_json(document: Any) -> bytes:
+    """Return plain data as the bytes of a JSON file; nan and infinity become null."""
+    return (json.dumps(finite(document), indent=2, allow_nan=False) + "\n").encode()
+
+
+def write_report(out: Path, files: Mapping[str, bytes]) -> Path:
+    """Write `files` into the folder `out`, remove what an earlier report left there, and return the page's path."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in _earlier(out) - files.keys():
+        (out / name).unlink(missing_ok=True)
+    for name, data in files.items():
+        write_bytes(out / name, data)
+    return out / "index.html"
+
+
+def _earlier(out: Path) -> set[str]:
+    """Return the files that the report in `out` lists as its own."""
+    try:
+        found = json.loads((out / "report.json").read_bytes())
+        stems = {(str(entry["name"]), kind) for kind in ("figures", "tables") for entry in found[kind]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+    plain = {(stem, kind) for stem, kind in stems if stem.isidentifier()}  # a name, and no path out of the folder
+    endings = {"figures": (".svg", ".png"), "tables": (".csv",)}
+    return {stem + ending for stem, kind in plain for ending in endings[kind]} | {"tables.tex", _MANIFEST}

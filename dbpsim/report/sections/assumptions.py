@@ -1,4 +1,4 @@
-"""What the figures rest on: every number of the component library that was used and every setting of the hardware, with its source."""
+"""What the figures rest on: the numbers of the component library and the settings of the hardware, with their sources."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from dbpsim.cost.components import Components
 from dbpsim.cost.constants import figures, unit_of
 from dbpsim.cost.table import CostTable
 from dbpsim.report.contents import Contents
-from dbpsim.report.elements import Column, Section, Table
+from dbpsim.report.elements import Column, Section, Table, shown
 
 _LIBRARY = (
     Column("figure", "figure"), Column("value", "value", unit_in="unit"), Column("low", "from", unit_in="unit"),
-    Column("high", "to", unit_in="unit"), Column("unit", "unit"), Column("node_m", "node", "m"), Column("source", "source", prose=True),
+    Column("high", "to", unit_in="unit"), Column("unit", "unit", file_only=True), Column("node_m", "node", "m"),
+    Column("source", "source", group=True),
 )  # fmt: skip
-_HARDWARE = (Column("setting", "setting"), Column("value", "value"), Column("source", "source", prose=True))
+_HARDWARE = (Column("setting", "setting"), Column("value", "value", prose=True), Column("source", "source", group=True))
 
 
 def assumptions_section(contents: Contents) -> Section | None:
@@ -30,20 +31,21 @@ def assumptions_section(contents: Contents) -> Section | None:
     data: dict[str, Any] = {"hardware": [dict(zip(("setting", "value", "source"), row, strict=True)) for row in hardware]}
     text = "Everything below is an input. Another value needs no second run: the same record is costed again."
     if contents.cost is not None and contents.components is not None:
-        library = _library_rows(contents.components, contents.cost)
-        caption = f"Figures of the component library {contents.components.name} that this cost used, with the range of each source."
+        library = _library_rows(contents.components, contents.cost, int(chip.hardware.adc.bits or 0))
+        caption = f"Figures of the component library {contents.components.name} that were used, with the range of each source."
         tables.insert(0, Table("library", caption, _LIBRARY, library))
         data["library"] = [dict(zip((c.key for c in _LIBRARY), row, strict=True)) for row in library]
     return Section("assumptions", "Assumptions and their sources", [text], tables=tables, data=data)
 
 
-def _library_rows(components: Components, cost: CostTable) -> list[list[Any]]:
+def _library_rows(components: Components, cost: CostTable, adc_bits: int) -> list[list[Any]]:
     used = {name for name, value in cost.by_component.items() if value > 0} | set(cost.area_by_component_m2)
     return [
         [f.path, f.value, f.low if f.ranged else None, f.high if f.ranged else None, f.unit, f.node_m, f.source]
         for f in figures(components)
-        if f.path.partition(".")[0] in used
-    ]
+        if f.path.partition(".")[0] in used and not f.path.endswith(".node_m")  # it has a column
+        and not (f.path.endswith("]") and not f.path.endswith(f"[{adc_bits}]"))  # other converters of the table
+    ]  # fmt: skip
 
 
 def _hardware_rows(chip: Chip) -> list[list[Any]]:
@@ -60,6 +62,4 @@ def _walk(section: BaseModel, path: str, source: str, rows: list[list[Any]]) -> 
         if isinstance(value, BaseModel):
             _walk(value, at, source, rows)
         elif value is not None and key not in ("source", "summary"):
-            unit = unit_of(key)
-            text = f"{value:g}" if isinstance(value, float) else str(value)
-            rows.append([at, text + (f" {unit}" if unit != "1" and isinstance(value, float) else ""), source or None])
+            rows.append([at, shown(value, unit_of(key)) if isinstance(value, float) else str(value), source or None])

@@ -20,7 +20,7 @@ def fidelity_section(contents: Contents) -> Section | None:
     found = contents.fidelity
     if found is None:
         return None
-    rows = [[r.stage, r.misalignment, r.relative_error, r.signal_to_noise, r.signal_to_noise_dB] for r in (*found.stages, found.whole)]
+    rows = [[getattr(r, column.key) for column in _COLUMNS] for r in (*found.stages, found.whole)]
     alt = "Relative error, misalignment and inverse signal-to-noise ratio of the gradient, stage by stage."
     return Section(
         "fidelity", "Gradient fidelity",

@@ -9,7 +9,8 @@ from dbpsim.report.elements import Column, Figure, Section, Table
 from dbpsim.report.figures import draw_accuracy, draw_loss
 
 _COLUMNS = (
-    Column("epoch", "epoch", form="d"), Column("loss", "loss", form=".4f"), Column("train_accuracy", "training accuracy", form=".2%"),
+    Column("epoch", "epoch", form="d"), Column("loss", "loss", form=".4f"),
+    Column("train_accuracy", "training accuracy", form=".2%"),
     Column("test_accuracy", "test accuracy", form=".2%"), Column("seconds", "seconds", form=".1f"),
     Column("images_per_s", "images/s", form=".0f"),
 )  # fmt: skip

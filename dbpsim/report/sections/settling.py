@@ -9,7 +9,8 @@ from dbpsim.report.elements import Figure, Section
 from dbpsim.report.figures import draw_energy, draw_settling
 
 _WAVES = (
-    "Distance of every stage from its target over the clocks: activations settle from the first stage on, then stress from the last."
+    "Distance of every stage from its target over the clocks: "
+    "activations settle from the first stage on, then stress from the last."
 )
 
 
