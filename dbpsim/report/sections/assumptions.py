@@ -31,7 +31,8 @@ def assumptions_section(contents: Contents) -> Section | None:
     data: dict[str, Any] = {"hardware": [dict(zip(("setting", "value", "source"), row, strict=True)) for row in hardware]}
     text = "Everything below is an input. Another value needs no second run: the same record is costed again."
     if contents.cost is not None and contents.components is not None:
-        library = _library_rows(contents.components, contents.cost, int(chip.hardware.adc.bits or 0))
+        adc = chip.hardware.adc
+        library = _library_rows(contents.components, contents.cost, int(adc.bits) if adc.levels else 0)
         caption = f"Figures of the component library {contents.components.name} that were used, with the range of each source."
         tables.insert(0, Table("library", caption, _LIBRARY, library))
         data["library"] = [dict(zip((c.key for c in _LIBRARY), row, strict=True)) for row in library]
