@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from dbpsim.training.augmentation import Augmentation
+from dbpsim.training.evaluation import VIEWS
+from dbpsim.training.groups import Group
 from dbpsim.training.optimisers import SGD
 
 METHODS = ("bp", "relax")
@@ -20,18 +22,23 @@ class TrainingConfig:
     method : {"bp", "relax"}
         Where gradients come from: exact backpropagation or dyadic relaxation.
     epochs, batch : int
+    micro_batch : int, optional
+        Take the gradient of so many images at a time, a divisor of `batch`, and step along the mean: memory is a micro-batch's.
+        Batch normalisation is then over the micro-batch.
     rate : float
-        Peak learning rate.
+        Peak learning rate, of the parameters that are in no group.
     momentum, weight_decay : float
-        See `SGD`.
+        Likewise; see `SGD`.
+    groups : tuple of Group
+        Parameters with optimisers, rates and lengths of their own.
     schedule : {"cosine", "linear", "constant"}
     warm_up : float
         Epochs over which the rate rises.
     average : float, optional
         Share that the exponential average of the weights keeps at each step; evaluation then uses the average.
     augment : Augmentation, optional
-    flips : bool
-        Average over mirror images when evaluating.
+    views : {"plain", "flip", "flip-shift"}
+        After the last epoch evaluate once more, averaging over so many views of each image (see `evaluate`).
     eta, coupling, coordinates : see `relax`
     check_every : int
         Compare a relaxation's gradients with backpropagation's at every so many steps; 0 is never.
@@ -42,14 +49,16 @@ class TrainingConfig:
     method: str = "bp"
     epochs: int = 1
     batch: int = 128
+    micro_batch: int | None = None
     rate: float = 0.05
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    groups: tuple[Group, ...] = ()
     schedule: str = "cosine"
     warm_up: float = 0.0
     average: float | None = None
     augment: Augmentation | None = None
-    flips: bool = False
+    views: str = "plain"
     eta: float = 1.0
     coupling: str = "midpoint"
     coordinates: str = "ms"
@@ -60,6 +69,9 @@ class TrainingConfig:
         _accept("method", self.method in METHODS, self.method, ", ".join(METHODS))
         _accept("epochs", self.epochs >= 1, self.epochs, "1 or more")
         _accept("batch", self.batch >= 1, self.batch, "1 or more")
+        parts = self.batch if self.micro_batch is None else self.micro_batch
+        _accept("micro_batch", parts >= 1 and self.batch % parts == 0, parts, f"a divisor of the batch of {self.batch}")
+        _accept("views", self.views in VIEWS, self.views, ", ".join(VIEWS))
         _accept("rate", self.rate > 0, self.rate, "a positive number")
         SGD(self.momentum, self.weight_decay)  # has its own checks; here, so that nothing is loaded or printed first
         _accept("warm_up", 0 <= self.warm_up <= self.epochs, self.warm_up, f"0 to {self.epochs} epochs")
@@ -67,6 +79,17 @@ class TrainingConfig:
         _accept("check_every", self.check_every >= 0, self.check_every, "0 or more")
         _accept("eta", 0 < self.eta < 2, self.eta, "0 < eta < 2")
         _accept("schedule", self.schedule in ("cosine", "linear", "constant"), self.schedule, "cosine, linear, constant")
+
+    def rates(self, step: int, per_epoch: int) -> list[float]:
+        """Return the rate of every group at step number `step`, the one of all other parameters last."""
+        return [
+            group.rate_at(step, per_epoch, self.epochs, warm_up=self.warm_up, kind=self.schedule) for group in self.all_groups
+        ]
+
+    @property
+    def all_groups(self) -> tuple[Group, ...]:
+        """The groups and, last, the one of all other parameters."""
+        return (*self.groups, Group("*", self.rate, SGD(self.momentum, self.weight_decay)))
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data."""

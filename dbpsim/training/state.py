@@ -1,0 +1,92 @@
+"""All that changes while a network trains, what must stay the same, and how both are kept and taken up again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dbpsim.chip import Chip
+from dbpsim.network.graph import Network
+from dbpsim.training import checkpoints
+from dbpsim.training.configuration import TrainingConfig, differences
+from dbpsim.training.datasets import Dataset
+from dbpsim.training.journal import Journal
+
+_SUMS = ("loss", "right", "images", "seconds", "data_s", "update_s")
+
+
+@dataclass
+class State:
+    """All that changes while a network trains."""
+
+    velocities: dict[str, np.ndarray]
+    averages: dict[str, np.ndarray]
+    step: int = 0
+    gain: float | None = None
+    sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_SUMS, 0.0))
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    checks: list[dict[str, Any]] = field(default_factory=list)
+    log_bytes: int = 0
+
+    def facts(self) -> dict[str, Any]:
+        names = ("step", "gain", "sums", "epochs", "checks", "log_bytes")
+        return {name: getattr(self, name) for name in names}
+
+
+def identity_of(network: Network, train_set: Dataset, test_set: Dataset, config: TrainingConfig) -> dict[str, Any]:
+    """Return what must be the same for a run to go on."""
+    chip = None
+    if isinstance(network, Chip):
+        chip = {"hardware": network.hardware.model_dump(mode="json"), "seed": network.chip_seed}
+    return {
+        "network": {
+            "name": network.name,
+            "dtype": network.dtype.name,
+            "seed": network.seed,
+            "loss": repr(network.loss),
+            "shapes": {name: list(value.shape) for name, value in network.parameters.items()},
+        },
+        "chip": chip,
+        "data": {
+            "label": train_set.label,
+            "sha256": train_set.source_sha256,
+            "train_images": len(train_set),
+            "test_images": len(test_set),
+            "image_shape": list(train_set.image_shape),
+        },
+        "training": config.as_dict(),
+    }
+
+
+def save(network: Network, state: State, journal: Journal, identity: dict[str, Any]) -> None:
+    assert journal.folder is not None
+    groups = {"value": network.parameters | network.buffers, "velocity": state.velocities, "average": state.averages}
+    if isinstance(network, Chip):
+        groups["chip"] = network.state()
+    arrays = {f"{group}/{name}": value for group, members in groups.items() for name, value in members.items()}
+    state.log_bytes = journal.size()
+    checkpoints.save(journal.folder / "ckpt", state.step, arrays, {"identity": identity, "state": state.facts()})
+
+
+def restore(network: Network, state: State, journal: Journal, identity: dict[str, Any]) -> None:
+    if journal.folder is None:
+        raise ValueError("resume: found no folder; accepted: the `out` of the run to go on with.")
+    arrays, facts = checkpoints.load(journal.folder / "ckpt")
+    changed = differences(facts["identity"], json.loads(json.dumps(identity)))
+    if changed:
+        raise ValueError(f"resume: {journal.folder} is another run: {'; '.join(changed)}.")
+    groups: dict[str, dict[str, np.ndarray]] = {"value": {}, "velocity": {}, "average": {}, "chip": {}}
+    for key, value in arrays.items():
+        group, _, name = key.partition("/")
+        groups[group][name] = value
+    for name, value in (network.parameters | network.buffers).items():
+        value[...] = groups["value"][name]
+    state.velocities, state.averages = groups["velocity"], groups["average"]
+    if isinstance(network, Chip):
+        network.load_state(groups["chip"])
+    for name, value in facts["state"].items():
+        setattr(state, name, value)
+    journal.truncate(state.log_bytes)
