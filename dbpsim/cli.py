@@ -21,6 +21,7 @@ from dbpsim.commands import (
     check_command,
     compare_command,
     devices_command,
+    evaluate_command,
     import_command,
     netlist_command,
     report_command,
@@ -30,7 +31,9 @@ from dbpsim.commands import (
 from dbpsim.credit.relax import NotSettledError
 from dbpsim.devices.schema import suggestion
 from dbpsim.network import models
+from dbpsim.training.evaluation import VIEWS
 from dbpsim.training.loop import TrainingDiverged, TrainingInterrupted
+from dbpsim.training.recipes import RECIPES
 
 
 class _Parser(argparse.ArgumentParser):
@@ -76,6 +79,12 @@ def _parser() -> argparse.ArgumentParser:
 
     _verify_arguments(add("verify", verify_command, "hold a relaxation's gradients against exact backpropagation"))
     _train_arguments(add("train", train_command, "train a network or a chip"))
+    again = add("evaluate", evaluate_command, "accuracy of the newest checkpoint of a run")
+    again.add_argument("run", help="folder of the run")
+    again.add_argument("--data", required=True, help="as for train")
+    again.add_argument("--path", help="archive or folder of the data")
+    again.add_argument("--batch", type=_positive, default=500)
+    again.add_argument("--views", choices=VIEWS, default="flip-shift", help="what is averaged over, beside the plain accuracy")
     health = add("check", check_command, "rehearse a step of training on hardware: its cost, its warnings (exit 1)")
     _problem(health, hardware=True)
     health.set_defaults(batch=128)
@@ -138,23 +147,25 @@ def _verify_arguments(command: argparse.ArgumentParser) -> None:
 def _train_arguments(command: argparse.ArgumentParser) -> None:
     _problem(command)
     _relaxation(command)
-    command.set_defaults(batch=128)
-    command.add_argument("--method", choices=("bp", "relax"), default="bp")
-    command.add_argument("--epochs", type=_positive, default=1)
+    command.set_defaults(batch=None, eta=None, coupling=None, coordinates=None)
+    command.add_argument("--recipe", choices=RECIPES, help="settings that go together; what else is given here comes before them")
+    command.add_argument("--method", choices=("bp", "relax"))
+    command.add_argument("--epochs", type=_positive)
+    command.add_argument("--micro-batch", type=_positive, help="images whose gradient is taken at once")
     command.add_argument("--out", help="folder of the run")
     command.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out")
     command.add_argument("--limit", type=_positive, help="use so many images of each split")
-    command.add_argument("--rate", type=float, default=0.05)
-    command.add_argument("--momentum", type=float, default=0.9)
-    command.add_argument("--weight-decay", type=float, default=5e-4)
-    command.add_argument("--schedule", choices=("cosine", "linear", "constant"), default="cosine")
-    command.add_argument("--warm-up", type=float, default=0.0, help="epochs")
+    command.add_argument("--rate", type=float)
+    command.add_argument("--momentum", type=float)
+    command.add_argument("--weight-decay", type=float)
+    command.add_argument("--schedule", choices=("cosine", "linear", "constant"))
+    command.add_argument("--warm-up", type=float, help="epochs")
     command.add_argument("--average", type=float, help="share an average of the weights keeps at each step")
-    command.add_argument("--label-smoothing", type=float, default=0.0)
-    command.add_argument("--flip", choices=("none", "random", "alternating"), default="none")
-    command.add_argument("--shift", type=int, default=0, help="pixels")
-    command.add_argument("--flips", action="store_true", help="average over mirror images when evaluating")
-    command.add_argument("--check-every", type=int, default=0, help="steps between comparisons with backpropagation")
+    command.add_argument("--label-smoothing", type=float)
+    command.add_argument("--flip", choices=("none", "random", "alternating"))
+    command.add_argument("--shift", type=int, help="pixels")
+    command.add_argument("--views", choices=VIEWS, help="evaluate once more at the end, averaging over views of each image")
+    command.add_argument("--check-every", type=int, help="steps between comparisons with backpropagation")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -39,7 +39,10 @@ from dbpsim.network.losses import CrossEntropy
 from dbpsim.training import datasets
 from dbpsim.training.augmentation import Augmentation
 from dbpsim.training.configuration import TrainingConfig
+from dbpsim.training.evaluation import evaluate
 from dbpsim.training.loop import train
+from dbpsim.training.recipes import RECIPES
+from dbpsim.training.state import trained_network
 
 _MLP_IMAGES = {64: (8, 8, 1), 784: (28, 28, 1), 3072: (32, 32, 3)}
 _ALLOWED_ERROR = {("float64", "ms"): 1e-13, ("float64", "xz"): 1e-13, ("float32", "ms"): 2e-6, ("float32", "xz"): 1e-5}
@@ -58,7 +61,7 @@ def _image_shape(model: str, data: str) -> tuple[int, int, int] | None:
 
 def _network(args: argparse.Namespace, image_shape: Sequence[int] | None) -> Network:
     options: dict[str, Any] = {"dtype": args.dtype, "seed": args.seed}
-    if getattr(args, "label_smoothing", 0.0):
+    if getattr(args, "label_smoothing", None):
         options["loss"] = CrossEntropy(args.label_smoothing)
     if image_shape is not None:
         options["input_shape"] = tuple(image_shape)
@@ -150,11 +153,17 @@ def train_command(args: argparse.Namespace) -> int:
     shape = _image_shape(args.model, args.data)
     train_set, test_set = datasets.load(args.data, args.path, image_shape=shape, limit=args.limit, seed=args.seed)
     net = _network(args, train_set.image_shape)
+    names = {f.name for f in dataclasses.fields(TrainingConfig)} & vars(args).keys()
+    given: dict[str, Any] = {name: value for name in names if (value := getattr(args, name)) is not None}
+    if args.flip is not None or args.shift is not None:
+        given["augment"] = Augmentation(args.flip or "none", args.shift or 0)
+    if args.recipe is None:
+        config = TrainingConfig(**given)
+    else:
+        smoothing = {} if args.label_smoothing is None else {"label_smoothing": args.label_smoothing}
+        config = RECIPES[args.recipe](net, train_set, **given, **smoothing)
     if args.hardware is not None:
         net = Chip.program(net, args.hardware, seed=args.seed)
-    augment = Augmentation(args.flip, args.shift) if args.flip != "none" or args.shift else None
-    names = {f.name for f in dataclasses.fields(TrainingConfig)} - {"augment"}
-    config = TrainingConfig(augment=augment, **{n: getattr(args, n) for n in names})
     print(f"{net} on {train_set.label}: {len(train_set)} training, {len(test_set)} test images", file=sys.stderr)
     result = train(net, train_set, test_set, config, out=args.out, resume=args.resume, command=_command(args))
     if args.out:
@@ -162,6 +171,23 @@ def train_command(args: argparse.Namespace) -> int:
 
         save_training_curves(result, Path(args.out) / "curves.png")
     _print_json(result.to_dict()) if args.json else print(result)
+    return 0
+
+
+def evaluate_command(args: argparse.Namespace) -> int:
+    """Evaluate the newest checkpoint of a run."""
+    net, facts = trained_network(Path(args.run))
+    _, test_set = datasets.load(args.data, args.path, image_shape=_image_shape(net.name, args.data))
+    document: dict[str, Any] = {"run": args.run, "step": facts["step"], "data": test_set.label, "images": len(test_set)}
+    for views in dict.fromkeys(("plain", args.views)):
+        found = evaluate(net, test_set, batch=args.batch, views=views)
+        document[views] = {"accuracy": found.accuracy, "loss": found.loss}
+    if args.json:
+        _print_json(document)
+        return 0
+    print(f"{net} after step {facts['step']}, {test_set}")
+    for views in dict.fromkeys(("plain", args.views)):
+        print(f"{views}: accuracy {document[views]['accuracy']:.2%}, loss {document[views]['loss']:.4f}")
     return 0
 
 

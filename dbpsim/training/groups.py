@@ -77,7 +77,7 @@ def members(groups: Sequence[Group], names: Sequence[str]) -> list[list[str]]:
         else:
             raise ValueError(f"groups: found none for {name}; accepted: patterns that fit every parameter.")
     for group, names_of in zip(groups, found, strict=True):
-        if not names_of:
+        if not names_of and group.parameters != "*":
             raise ValueError(f"group {group.parameters}: found no parameter for it; accepted: one of {', '.join(names)}.")
     return found
 

@@ -8,13 +8,12 @@ and a resumed run equals an uninterrupted one bit for bit.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,8 @@ from dbpsim.network.graph import Network
 from dbpsim.training.configuration import TrainingConfig
 from dbpsim.training.datasets import Dataset
 from dbpsim.training.evaluation import evaluate
-from dbpsim.training.journal import Journal, manifest
 from dbpsim.training.groups import members
+from dbpsim.training.journal import Journal, manifest
 from dbpsim.training.progress import Progress, progress
 from dbpsim.training.state import State, identity_of, restore, save
 from dbpsim.training.step import TrainingDiverged as TrainingDiverged
@@ -198,7 +197,7 @@ def _finish_epoch(
         test = evaluate(network, test_set, batch=size)
         seen = evaluate(network, test_set, batch=size, views=config.views) if last and config.views != "plain" else None
     sums = state.sums
-    entry = {
+    entry: dict[str, Any] = {
         "epoch": epoch + 1,
         "loss": sums["loss"] / sums["images"],
         "train_accuracy": sums["right"] / sums["images"],

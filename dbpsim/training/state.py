@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dbpsim.chip import Chip
+from dbpsim.network import models
 from dbpsim.network.graph import Network
+from dbpsim.network.losses import CrossEntropy
 from dbpsim.training import checkpoints
 from dbpsim.training.configuration import TrainingConfig, differences
 from dbpsim.training.datasets import Dataset
@@ -62,6 +66,7 @@ def identity_of(network: Network, train_set: Dataset, test_set: Dataset, config:
 
 
 def save(network: Network, state: State, journal: Journal, identity: dict[str, Any]) -> None:
+    """Write a checkpoint into the run's folder."""
     assert journal.folder is not None
     groups = {"value": network.parameters | network.buffers, "velocity": state.velocities, "average": state.averages}
     if isinstance(network, Chip):
@@ -72,6 +77,7 @@ def save(network: Network, state: State, journal: Journal, identity: dict[str, A
 
 
 def restore(network: Network, state: State, journal: Journal, identity: dict[str, Any]) -> None:
+    """Take up the run of the newest checkpoint; refuse one whose identity differs."""
     if journal.folder is None:
         raise ValueError("resume: found no folder; accepted: the `out` of the run to go on with.")
     arrays, facts = checkpoints.load(journal.folder / "ckpt")
@@ -90,3 +96,29 @@ def restore(network: Network, state: State, journal: Journal, identity: dict[str
     for name, value in facts["state"].items():
         setattr(state, name, value)
     journal.truncate(state.log_bytes)
+
+
+def trained_network(folder: Path) -> tuple[Network, dict[str, Any]]:
+    """Return the network of a run as its newest checkpoint has it (averaged weights where it kept some), and the state's facts.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or the run was a chip's or of a network that is not one of `models`.
+    """
+    arrays, facts = checkpoints.load(folder / "ckpt")
+    about, shapes = facts["identity"]["network"], facts["identity"]["network"]["shapes"]
+    if facts["identity"]["chip"] is not None:
+        raise ValueError(f"{folder}: found the run of a chip; accepted: a digital network's.")
+    options: dict[str, Any] = {"input_shape": tuple(facts["identity"]["data"]["image_shape"])}
+    options |= {"normalise": True} if about["name"] == "vgg9" and "conv1.scale" in shapes else {}
+    network = models.by_name(about["name"], dtype=about["dtype"], seed=about["seed"], **options)
+    if {name: list(value.shape) for name, value in network.parameters.items()} != shapes:
+        raise ValueError(f"{folder}: found a {about['name']} of other shapes; accepted: one the command line makes.")
+    smoothing = re.fullmatch(r"CrossEntropy\(label_smoothing=([0-9.e-]+)\)", about["loss"])
+    if smoothing:
+        network.loss = CrossEntropy(float(smoothing[1]))
+    kept = {key.partition("/") for key in arrays}
+    group = "average" if any(which == "average" for which, _, _ in kept) else "value"
+    network.assign({name: arrays[f"{which}/{name}"] for which, _, name in kept if which == group})
+    return network, facts["state"]

@@ -33,7 +33,8 @@ def take_step(
     """Change the network's parameters and buffers, and the state, by one step along the gradient at (x, y)."""
     start = time.perf_counter()
     size = len(y) if config.micro_batch is None else config.micro_batch
-    parts, total, loss, right = len(y) // size, {}, 0.0, 0
+    parts, loss, right = len(y) // size, 0.0, 0
+    total: Arrays = {}
     for first in range(0, len(y), size):
         run, factors = _part(network, x[first : first + size], y[first : first + size], config, state, journal, first == 0)
         if factors and parts > 1:
@@ -41,12 +42,12 @@ def take_step(
         _add(total, run.gradients)
         loss += run.loss / parts
         right += int((run.output.argmax(axis=-1) == y[first : first + size]).sum())
-        for name, value in run.statistics.items():
-            network.buffers[name][...] = value
+        for name, statistic in run.statistics.items():
+            network.buffers[name][...] = statistic
     middle = time.perf_counter()
     if parts > 1:
-        for gradient in total.values():
-            gradient /= parts
+        for summed in total.values():
+            summed /= parts
     rates = config.rates(state.step, per_epoch)
     descend(config.all_groups, rates, network, total, state.velocities, factors, getattr(run, "gain", None) or 1.0)
     network.write()
@@ -55,8 +56,8 @@ def take_step(
     state.step += 1
     now = time.perf_counter()
     added = {"loss": loss * len(y), "right": right, "images": len(y), "seconds": now - start, "update_s": now - middle}
-    for name, value in added.items():
-        state.sums[name] += value
+    for name, amount in added.items():
+        state.sums[name] += amount
     if state.step % _LOG_EVERY == 0:
         journal.write({"kind": "step", "step": state.step, "loss": loss, "rate": max(rates)})
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import dbpsim as dbp
-from dbpsim.training import checkpoints, loop
+from dbpsim.training import checkpoints, loop, step
 
-TIMES = ("seconds", "images_per_s", "gradient_s", "write_s", "step_s", "epoch_s", "memory_bytes")
+TIMES = ("seconds", "images_per_s", "gradient_s", "write_s", "step_s", "epoch_s", "memory_bytes", "data_share", "update_share")
 
 
 def _sets():
@@ -42,15 +42,15 @@ def _timeless(epochs):
 
 
 def _stop_after(monkeypatch, steps):
-    step, done = loop._step, [0]
+    taken, done = loop.take_step, [0]
 
     def stopping(*arguments):
-        step(*arguments)
+        taken(*arguments)
         done[0] += 1
         if done[0] == steps:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(loop, "_step", stopping)
+    monkeypatch.setattr(loop, "take_step", stopping)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -94,8 +94,8 @@ def test_resuming_nothing_says_so(tmp_path):
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, caplog):
-    for step in (1, 2, 3):
-        checkpoints.save(tmp_path, step, {"a": np.full(3, step)}, {"step": step})
+    for number in (1, 2, 3):
+        checkpoints.save(tmp_path, number, {"a": np.full(3, number)}, {"step": number})
     assert len(list(tmp_path.glob("step-*"))) == 2
     newest = tmp_path / "step-00000003.safetensors"
     newest.write_bytes(newest.read_bytes()[:-1])
@@ -122,7 +122,7 @@ def test_a_gradient_that_overflows_while_the_loss_is_finite_stops_the_run(make, 
     network = make()
     before = network.parameters["dense2.weight"].copy()
     monkeypatch.setattr(loop, "_rehearse", lambda *_: None)
-    monkeypatch.setattr(loop, "_gradient", overflowing)
+    monkeypatch.setattr(step, "gradient", overflowing)
     with pytest.raises(loop.TrainingDiverged, match="step 0: the gradient is infinite or nan; lower the rate"):
         dbp.train(network, *_sets(), epochs=1, batch=32)
     assert np.array_equal(network.parameters["dense2.weight"], before)

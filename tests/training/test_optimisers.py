@@ -101,7 +101,7 @@ def test_evaluating_with_flips_averages_an_image_and_its_mirror_image():
     net = mlp(64, 12, 10, input_shape=(8, 8, 1), seed=3)
     x, y = test.batch(len(test))
     both = 0.5 * (net.forward(x) + net.forward(np.ascontiguousarray(x[:, :, ::-1])))
-    found = evaluate(net, test, batch=17, flips=True)
+    found = evaluate(net, test, batch=17, views="flip")
     assert found.accuracy == (both.argmax(axis=1) == y).mean()
     assert found.loss == pytest.approx(net.loss.value(both, y), rel=1e-6)
     assert found.loss != pytest.approx(evaluate(net, test).loss, rel=1e-6)  # the digits are not symmetric
