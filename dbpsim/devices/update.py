@@ -158,7 +158,7 @@ def law_numbers(update: Update, window: Conductance) -> tuple[np.ndarray, np.nda
         numbers[place] = value
     table = _table(update) if isinstance(update, PiecewiseStep | ExponentialStep) else np.empty((3, 0))
     numbers[law.PORTION] = _portion(update, numbers[law.STEP], table)
-    return numbers, table
+    return numbers, table.astype(np.float32)
 
 
 def _portion(update: Update, step: float, table: np.ndarray) -> float:

@@ -27,6 +27,7 @@ from numba import prange
 
 from dbpsim.kernels.normals import fill_normals
 from dbpsim.kernels.policy import kernel, parallel_kernel
+from dbpsim.kernels.pulse_steps import LANES, MOST, ROWS, put, state, walk_together
 from dbpsim.kernels.pulse_walk import (
     ASYMMETRY,
     ASYMMETRY_SPREAD,
@@ -57,7 +58,7 @@ _FEW, _SLIGHT = _f(0.02), _f(0.05)  # of n e: where differences of near numbers,
 _NEAR = _f(16.0)  # variances of its path within which a cell counts as near a bound
 
 # A row is pulsed block by block; what is known of a block's cells lies in one array, a quantity after another.
-_BLOCK = 256
+_BLOCK = LANES
 _STEP_Z, _SKEW_Z, _HIGH_Z, _LOW_Z, _Z, _UP, _UP_SLOPE, _DOWN, _DOWN_SLOPE, _MOVE, _END = (k * _BLOCK for k in range(11))
 _ROWS = 11
 
@@ -154,18 +155,20 @@ def _affine_factors(g, numbers, work):
 
 @kernel
 def _table_factors(g, numbers, table, work):
-    per_half, sections = _ONE / numbers[HALF_WINDOW], table.shape[1] - 1
-    scale = _HALF * np.float32(sections)
+    per_half, middle, sections = _ONE / numbers[HALF_WINDOW], numbers[MIDDLE], table.shape[1] - 1
+    scale, last = _HALF * np.float32(sections), np.int32(sections - 1)
+    up_row, down_row, move_row = table[0], table[1], table[2]
     for c in range(g.shape[0]):
-        x = (np.float32(g[c]) - numbers[MIDDLE]) * per_half
+        x = (np.float32(g[c]) - middle) * per_half
         t = (min(max(x, -_ONE), _ONE) + _ONE) * scale
-        k = min(np.int64(t), sections - 1)
+        k = min(np.int32(t), last)
         t -= np.float32(k)
-        up, down = np.float32(table[0, k]), np.float32(table[1, k])
-        up_rise, down_rise = np.float32(table[0, k + 1]) - up, np.float32(table[1, k + 1]) - down
+        here, there = np.uint32(k), np.uint32(k + np.int32(1))
+        up, down = up_row[here], down_row[here]
+        up_rise, down_rise = up_row[there] - up, down_row[there] - down
         work[_UP + c], work[_UP_SLOPE + c] = up + t * up_rise, up_rise * scale
         work[_DOWN + c], work[_DOWN_SLOPE + c] = down + t * down_rise, down_rise * scale
-        work[_MOVE + c] = np.float32(table[2, k])
+        work[_MOVE + c] = move_row[here]
 
 
 @kernel
@@ -240,7 +243,7 @@ def _share_out(ups, downs, portions, some_ups, some_downs, z):
 
 
 @kernel
-def _pulse_block(g, ups, downs, block, numbers, table, pulse_key, device_key, work):
+def _pulse_block(g, ups, downs, block, numbers, table, pulse_key, device_key, work, lanes, waiting):
     """Pulse a block of cells of one row in place; return (cells that got any, pulses)."""
     cells, pulses = 0, 0
     for c in range(g.shape[0]):
@@ -251,7 +254,7 @@ def _pulse_block(g, ups, downs, block, numbers, table, pulse_key, device_key, wo
     _draw_devices(device_key, block, numbers, work)
     portions = max(1, int(np.ceil(pulses / (cells * numbers[PORTION]))))  # of a usual cell: others walk
     if portions == 1:
-        _pulse_portion(g, ups, downs, block, numbers, table, pulse_key, work)
+        _pulse_portion(g, ups, downs, block, numbers, table, pulse_key, work, lanes, waiting)
         return cells, pulses
     left = ups.copy(), downs.copy()
     some = np.empty_like(ups), np.empty_like(downs)
@@ -259,12 +262,12 @@ def _pulse_block(g, ups, downs, block, numbers, table, pulse_key, device_key, wo
         key = np.uint64(bits(pulse_key, -1 - number))
         fill_normals(np.uint64(bits(key, 0)), block * (_BLOCK // 2), work[_Z : _Z + _BLOCK])
         _share_out(left[0], left[1], number, some[0], some[1], work[_Z:])
-        _pulse_portion(g, some[0], some[1], block, numbers, table, key, work)
+        _pulse_portion(g, some[0], some[1], block, numbers, table, key, work, lanes, waiting)
     return cells, pulses
 
 
 @kernel
-def _pulse_portion(g, ups, downs, block, numbers, table, pulse_key, work):
+def _pulse_portion(g, ups, downs, block, numbers, table, pulse_key, work, lanes, waiting):
     # The block's cells after these pulses.
     fill_normals(pulse_key, block * (_BLOCK // 2), work[_Z : _Z + _BLOCK])
     if table.shape[1] > 0:
@@ -277,12 +280,19 @@ def _pulse_portion(g, ups, downs, block, numbers, table, pulse_key, work):
     # Where the step and its noise vanish at the bound, no walk gets there.
     walls = own == 0 or fixed or numbers[STEP] * (_ONE + _TWO * _TWO * sigma) > _HALF
     walk_key = np.uint64(bits(np.uint64(bits(pulse_key, 1)), block))
+    walking, longest = 0, 0
     for c in range(g.shape[0]):
-        if ups[c] + downs[c] > 0:
+        n = ups[c] + downs[c]
+        if n > 0:
             move = work[_END + c]
             if move != move:
                 x = (np.float32(g[c]) - numbers[MIDDLE]) * per_half
                 step_up, step_down, low, high = _own_cell(c, numbers, work)
+                if n <= MOST:
+                    put(walking, x, ups[c], downs[c], step_up, step_down, low, high, numbers, lanes)
+                    waiting[walking] = c
+                    walking, longest = walking + 1, max(longest, n)
+                    continue
                 end, walked = _closed_form(
                     x, ups[c], downs[c], step_up, step_down, min(low, x), max(high, x), work[_UP + c], work[_UP_SLOPE + c],
                     work[_DOWN + c], work[_DOWN_SLOPE + c], work[_MOVE + c], walls, sigma, fixed, work[_Z + c],
@@ -292,6 +302,12 @@ def _pulse_portion(g, ups, downs, block, numbers, table, pulse_key, work):
                     end = np.float32(walk(*at, numbers, table, walk_key, c))
                 move = end - x
             g[c] += half * move
+    if walking > 0:
+        walk_together(walking, longest, numbers, table, np.uint64(bits(walk_key, -1)), lanes)
+        for lane in range(walking):
+            c = waiting[lane]
+            x = (np.float32(g[c]) - numbers[MIDDLE]) * per_half
+            g[c] += half * (state(lane, lanes) - x)
 
 
 @parallel_kernel
@@ -305,7 +321,7 @@ def pulse_counts(g, ups, downs, numbers, table, pulse_key, device_key, first_row
     ups, downs : int32 arrays, shape of `g`
     numbers : float32 array
         Of the law and its spreads, by the indices of this file.
-    table : float64 array, shape (3, nodes), or (3, 0) for an affine law
+    table : float32 array, shape (3, nodes), or (3, 0) for an affine law
         Factors up and down, and how far (half windows) a cell may go until they have to be looked up again.
     pulse_key, device_key : uint64
         The streams of this write, and of the devices' own steps and bounds.
@@ -317,12 +333,12 @@ def pulse_counts(g, ups, downs, numbers, table, pulse_key, device_key, first_row
     columns = g.shape[1]
     blocks = (columns + _BLOCK - 1) // _BLOCK
     for row in prange(g.shape[0]):
-        work = np.zeros(_ROWS * _BLOCK, np.float32)
+        work, lanes, waiting = np.zeros(_ROWS * _BLOCK, np.float32), np.empty(ROWS * LANES, np.float32), np.empty(LANES, np.int64)
         for block in range(blocks):
             cut = slice(block * _BLOCK, min(columns, (block + 1) * _BLOCK))
             number = (first_row + row) * blocks + block
             cells, pulses = _pulse_block(
-                g[row, cut], ups[row, cut], downs[row, cut], number, numbers, table, pulse_key, device_key, work
+                g[row, cut], ups[row, cut], downs[row, cut], number, numbers, table, pulse_key, device_key, work, lanes, waiting
             )
             done[row, 0] += cells
             done[row, 1] += pulses
