@@ -16,8 +16,8 @@ the step depends on the state: the counts are kept, so a weighted sum is drawn w
 
     m <- m - p_up p_down s D / (n - 1) dS1/de        V <- V + p_up p_down D^2 n / (n - 1) (S2 - S1^2 / n)
 
-Cells that come near a bound, or so far that an exponential or piecewise step bends, are walked there:
-`dbpsim.kernels.pulse_walk`.
+Cells that come near a bound, or so far that an exponential or piecewise step bends, are walked there: pulse by pulse where
+they are few (`dbpsim.kernels.pulse_steps`), else in stretches (`dbpsim.kernels.pulse_walk`).
 """
 
 from __future__ import annotations
