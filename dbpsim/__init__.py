@@ -16,7 +16,8 @@
     dbp.report(chip, run, "report/")
 
 The equations are those of arXiv:2602.02281.  Rooms, lowest first: `kernels`, `network`, `credit`, `devices`, `crossbar`,
-`circuit`, `chip`, `cost`, `findings`, `check`, `training`, `report`, `commands`, `cli`; each imports only from those before it.
+`circuit`, `chip`, `cost`, `findings`, `explain`, `check`, `training`, `report`, `commands`, `cli`; each imports only from
+those before it.
 """
 
 from dbpsim.kernels import threads as _threads

@@ -22,6 +22,7 @@ from dbpsim.commands import (
     compare_command,
     devices_command,
     evaluate_command,
+    explain_command,
     import_command,
     netlist_command,
     report_command,
@@ -103,6 +104,10 @@ def _parser() -> argparse.ArgumentParser:
     modes.add_argument("--eta", type=float, default=1.0, help="of the clocked mode (1)")
     modes.add_argument("--batch", type=int, default=64, help="samples of a step (64)")
     modes.add_argument("--update", help="an update mode in place of the hardware's, such as stochastic_pulses")
+    words = add("explain", explain_command, "any constant: value, unit, source, range, and what of a cost depends on it")
+    words.add_argument("name", help="such as adc.energy_factor, device.pcm.conductance.g_max_S, or a part: conductance; all: .")
+    words.add_argument("--hardware", default="pcm", help="of the reference cost (pcm)")
+    words.add_argument("--components", default="default", help="default, or the TOML file of a component library")
     deck = add("netlist", netlist_command, "write the SPICE deck of a dense network; hold ngspice against our own integration")
     deck.add_argument("model", help="mlp:16-32-10")
     deck.add_argument("--hardware", help="ideal, pcm, ecram or another preset, or a TOML file; pairs of cells")

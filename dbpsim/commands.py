@@ -31,6 +31,7 @@ from dbpsim.crossbar.hardware_file import write_hardware
 from dbpsim.crossbar.imports import import_aihwkit, import_crosssim
 from dbpsim.devices.library import list_devices, load_device
 from dbpsim.devices.schema import Device
+from dbpsim.explain import explain
 from dbpsim.files import finite
 from dbpsim.kernels.random import stream
 from dbpsim.network import models
@@ -224,6 +225,18 @@ def compare_command(args: argparse.Namespace) -> int:
         modes=args.modes.split(",") if args.modes else None, bits=args.bits, eta=args.eta, batch=args.batch,
     )  # fmt: skip
     _print_json(found.to_dict()) if args.json else print(found)
+    return 0
+
+
+def explain_command(args: argparse.Namespace) -> int:
+    """Print a constant with its source and what depends on it, or a line for each of several."""
+    found = explain(args.name, hardware=args.hardware, components=args.components)
+    if args.json:
+        _print_json([constant.to_dict() for constant in found])
+    elif len(found) == 1:
+        print(found[0])
+    else:
+        print("\n".join(f"{c.path} = {c.value:.6g}{'' if c.unit == '1' else ' ' + c.unit}" for c in found))
     return 0
 
 

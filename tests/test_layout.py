@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "dbpsim"
 ROOMS = [
-    "files", "data", "kernels", "network", "credit", "devices", "crossbar", "circuit", "chip", "cost", "findings", "check",
-    "training", "studies", "report", "commands", "cli",
+    "files", "data", "kernels", "network", "credit", "devices", "crossbar", "circuit", "chip", "cost", "findings", "explain",
+    "check", "training", "studies", "report", "commands", "cli",
 ]  # fmt: skip
 
 

@@ -15,9 +15,11 @@ from dbpsim.cost.parts import Part
 
 # endings of keys, longest first, and what they stand for
 _UNITS = (
+    ("_FLOP_per_s", "FLOP/s"), ("_accumulates_per_s", "1/s"), ("_V_per_s", "V/s"), ("_V_rtHz", "V/rtHz"), ("_J_per_bit", "J/bit"),
     ("_F_per_m2", "F/m2"), ("_per_bit_J", "J/bit"), ("_per_bit_F", "F/bit"), ("_per_bit_m2", "m2/bit"), ("_per_cell_F", "F/cell"),
     ("_per_V", "1/V"), ("_Hz", "1/s"), ("_dB", "dB"), ("_F2", "squares of the node"), ("_m2", "m2"), ("_m", "m"), ("_J", "J"),
-    ("_V", "V"), ("_F", "F"), ("_W", "W"), ("_S", "S"), ("_s", "s"), ("_K", "K"), ("_bits", "bits"),
+    ("_V", "V"), ("_F", "F"), ("_W", "W"), ("_S", "S"), ("_s", "s"), ("_K", "K"), ("_bits", "bits"), ("_um2", "um2"),
+    ("_um", "um"), ("_eV", "eV"), ("_ohm", "ohm"), ("_lsb", "steps"), ("cycles", "cycles"),
 )  # fmt: skip
 _SKIPPED = ("range", "source", "bits")
 

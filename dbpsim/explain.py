@@ -1,0 +1,213 @@
+"""Any constant of the project by name: value, unit, source, range, and what of a cost depends on it.
+
+    components.adc.energy_factor            of the component library
+    device.pcm.conductance.g_max_S          of a cell, `devices/*.toml`
+    hardware.pcm.read.v_read_V              of a preset
+    digital.digital-gpu.utilisation         of a digital machine
+    physics.BOLTZMANN_J_per_K               of nature
+    check.saturated, cost.LEAST_...         limits at which warnings are given
+
+What depends on a figure is computed, not written down: it is made 1 % larger, and the elasticity of every component of a
+reference cost, d ln E / d ln x, is what is reported.  The reference is the wavefront relaxation of mlp:784-256-10, by
+expected activity.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from dbpsim.cost import limits
+from dbpsim.cost.components import Components, load_components
+from dbpsim.cost.constants import figures, unit_of, with_values
+from dbpsim.cost.digital import list_digital, load_digital
+from dbpsim.cost.estimate import LEAST_PLAUSIBLE_J_PER_OP, estimate
+from dbpsim.cost.table import CostTable
+from dbpsim.cost.workload import expected_activity
+from dbpsim.crossbar.hardware import Hardware, list_hardware, load_hardware
+from dbpsim.devices.library import list_devices, load_device
+from dbpsim.devices.schema import suggestion
+from dbpsim.findings import Limits
+from dbpsim.network import models
+
+_STEP = 1.01
+_LEAST = 1e-6  # an elasticity below it is rounding
+_DEFAULTED = "a default of the schema: a choice, docs/hardware.md"
+_SECTIONS_OF_HARDWARE = ("tile", "read", "clock", "dac", "adc", "mapping", "update", "wires", "neuron", "architecture")
+
+
+@dataclass(frozen=True)
+class Constant:
+    """One number.
+
+    Attributes
+    ----------
+    path : str
+    value : float
+    unit : str
+    low, high : float or None
+        Its range, where it has one.
+    source : str
+    depends : mapping of str to float, or None
+        Elasticity of each component of the reference cost; None where it was not asked for.
+    """
+
+    path: str
+    value: float
+    unit: str
+    source: str
+    low: float | None = None
+    high: float | None = None
+    depends: dict[str, float] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return dataclasses.asdict(self)
+
+    def __str__(self) -> str:
+        unit = "" if self.unit == "1" else f" {self.unit}"
+        lines = [f"{self.path} = {self.value:.6g}{unit}"]
+        if self.low is not None:
+            lines.append(f"  range: {self.low:.3g} to {self.high:.3g}{unit}")
+        lines.append(f"  source: {self.source}")
+        if self.depends is not None:
+            moved = ", ".join(f"{name} {value:+.2f}" for name, value in self.depends.items())
+            lines.append(f"  d ln E / d ln x of the reference cost: {moved or 'nothing moves'}")
+        return "\n".join(lines)
+
+
+def constants(components: str | Components = "default") -> list[Constant]:
+    """Return every constant, without what depends on it."""
+    library = load_components(components)
+    found = [
+        Constant(
+            f"components.{f.path}", f.value, f.unit, f.source, f.low if f.ranged else None, f.high if f.ranged else None
+        )
+        for f in figures(library)
+    ]
+    for record in list_devices():
+        found += _of_sections(f"device.{record.name}", load_device(record.name))
+    for hardware in list_hardware():
+        for name in _SECTIONS_OF_HARDWARE:
+            section = getattr(hardware, name)
+            if section is not None:
+                found += _of_section(f"hardware.{hardware.name}.{name}", section, _DEFAULTED)
+    for name in list_digital():
+        found += _of_section(f"digital.{name}", load_digital(name), "")
+    for name, value in (("BOLTZMANN_J_per_K", limits.BOLTZMANN_J_per_K), ("ELECTRON_C", limits.ELECTRON_C)):
+        found.append(Constant(f"physics.{name}", value, "J/K" if "BOLTZ" in name else "C", "exact, SI 2019"))
+    found.append(Constant("physics.ROOM_K", limits.ROOM_K, "K", "the usual 300 K (a choice)"))
+    least = "the lowest figure of a designed training core, 5.5 fJ an operation: Marinella 2018, arXiv:1707.09952"
+    found.append(Constant("cost.LEAST_PLAUSIBLE_J_PER_OP", LEAST_PLAUSIBLE_J_PER_OP, "J", least))
+    for limit in dataclasses.fields(Limits):
+        found.append(Constant(f"check.{limit.name}", float(limit.default), "1", "a choice: dbpsim/findings.py says why"))  # type: ignore[arg-type]
+    return found
+
+
+def _of_sections(path: str, device: BaseModel) -> Iterator[Constant]:
+    for name in type(device).model_fields:
+        section = getattr(device, name)
+        if isinstance(section, BaseModel):
+            yield from _of_section(f"{path}.{name}", section, "")
+
+
+def _of_section(path: str, section: BaseModel, fallback: str) -> Iterator[Constant]:
+    source = getattr(section, "source", "") or fallback
+    ranges = getattr(section, "range", None)
+    for key, info in type(section).model_fields.items():
+        value, said = getattr(section, key), info.alias or key
+        if key in ("source", "range"):
+            continue
+        if isinstance(value, BaseModel):
+            yield from _of_section(f"{path}.{said}", value, source)
+            continue
+        ends = ranges.get(key, (None, None)) if isinstance(ranges, dict) else (None, None)
+        for place, number in _numbers(value):
+            yield Constant(f"{path}.{said}{place}", number, unit_of(said), source or fallback, *ends)
+
+
+def _numbers(value: Any) -> Iterator[tuple[str, float]]:
+    if isinstance(value, bool) or value is None:
+        return
+    if isinstance(value, int | float):
+        yield "", float(value)
+    elif isinstance(value, tuple):
+        for place, item in enumerate(value):
+            yield from ((f"[{place}]{rest}", number) for rest, number in _numbers(item))
+
+
+def explain(name: str, *, hardware: str | Hardware = "pcm", components: str | Components = "default") -> list[Constant]:
+    """Return the constants that `name` means: one by its whole path, or all whose path holds it.
+
+    Parameters
+    ----------
+    name : str
+        A path, or a part of one.
+    hardware : str or Hardware
+        Of the reference cost.
+    components : str or Components
+
+    Raises
+    ------
+    ValueError
+        If there is none; with the nearest names.
+
+    Examples
+    --------
+    >>> found = explain("adc.energy_factor")[0]
+    >>> found.path, found.value, [name for name, value in found.depends.items() if value > 0.9]
+    ('components.adc.energy_factor', 1.0, ['adc'])
+    """
+    every = constants(components)
+    exact = [constant for constant in every if constant.path == name]
+    found = exact or [constant for constant in every if name.lower() in constant.path.lower()]
+    if not found:
+        words = suggestion(name, [constant.path for constant in every]) or "."
+        tails = sorted({constant.path.rpartition(".")[2] for constant in every})
+        raise ValueError(f"{name!r}: no such constant{words if words != '.' else suggestion(name, tails) or '.'} "
+                         "Accepted: a path such as components.adc.energy_factor, or a part of one.")  # fmt: skip
+    if len(found) > 1:
+        return found
+    base = load_hardware(hardware)
+    return [replace(found[0], depends=_depends(found[0], base, load_components(components)))]
+
+
+def _depends(constant: Constant, hardware: Hardware, components: Components) -> dict[str, float]:
+    kind, _, rest = constant.path.partition(".")
+    before = _reference(hardware, components)
+    try:
+        after = _moved(kind, rest, constant.value * _STEP, hardware, components)
+    except ValueError:  # a whole number, or a bound: it has no neighbours
+        return {}
+    if after is None:
+        return {}
+    old, new = (t.by_component | {"total": t.total_J, "latency": t.latency_s} for t in (before, after))
+    moved = {
+        name: math.log(new[name] / value) / math.log(_STEP) for name, value in old.items() if value > 0 and new[name] > 0
+    }
+    return {name: value for name, value in moved.items() if abs(value) > _LEAST}
+
+
+def _moved(kind: str, rest: str, value: float, hardware: Hardware, components: Components) -> CostTable | None:
+    if kind == "components":
+        return _reference(hardware, with_values(components, {rest: value}))
+    owner, _, key = rest.partition(".")
+    if "[" in key:
+        return None
+    if kind == "device":
+        if owner != hardware.device.name:
+            hardware = load_hardware(hardware, {"device": load_device(owner).model_dump()})
+        return _reference(load_hardware(hardware, {f"device.{key}": value}), components)
+    if kind == "hardware" and owner == hardware.name:
+        return _reference(load_hardware(hardware, {key: value}), components)
+    return None
+
+
+def _reference(hardware: Hardware, components: Components) -> CostTable:
+    activity = expected_activity(models.mlp(784, 256, 10), hardware)
+    return estimate(hardware, activity, schedule="wavefront", components=components, samples=1)
