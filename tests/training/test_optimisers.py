@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from dbpsim.network.models import mlp
 from dbpsim.training.datasets import load
 from dbpsim.training.evaluation import evaluate
-from dbpsim.training.optimisers import SGD, follow, rate_at
+from dbpsim.training.groups import Group, members
+from dbpsim.training.optimisers import SGD, Muon, follow, orthogonalised, rate_at
 
 
 def _walk(optimiser, rates, dtype="float64", seed=0):
@@ -60,6 +61,59 @@ def test_nesterov_steps_are_those_of_pytorch():
     np.testing.assert_allclose(found["bias"], bias.detach().numpy(), rtol=2e-6, atol=1e-6)
 
 
+@given(
+    shape=st.tuples(st.integers(1, 9), st.integers(1, 9)), iterations=st.integers(1, 6), size=st.floats(1e-3, 1e6),
+    seed=st.integers(0, 99),
+)  # fmt: skip
+def test_orthogonalising_acts_on_singular_values_as_its_polynomial(shape, iterations, size, seed):
+    matrix = size * np.random.default_rng(seed).standard_normal(shape)
+    u, s, vt = np.linalg.svd(matrix, full_matrices=False)
+    s = s / (np.linalg.norm(s) + 1e-7)
+    for _ in range(iterations):
+        s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+    np.testing.assert_allclose(orthogonalised(matrix, iterations), (u * s) @ vt, rtol=1e-9, atol=1e-10)
+
+
+def test_five_iterations_bring_singular_values_near_one_and_zero_stays_zero():
+    matrix = np.random.default_rng(3).standard_normal((64, 200))
+    values = np.linalg.svd(orthogonalised(matrix, 5), compute_uv=False)
+    assert 0.65 < values.min() < values.max() < 1.25
+    assert not orthogonalised(np.zeros((4, 3))).any()
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 4, 6), (3, 3, 2, 30), (6, 9)])
+def test_muon_steps_are_those_of_their_numpy_twin(shape):
+    random = np.random.default_rng(0)
+    w = random.standard_normal(shape)
+    outputs = shape[-1] if len(shape) == 4 else shape[0]
+    held, velocity = {"w": w.copy()}, {"w": np.zeros(shape)}
+    wanted, v = w.copy(), np.zeros(shape)
+    for rate in (0.3, 0.1):
+        g = random.standard_normal(shape)
+        Muon(0.7, 2).step(held, {"w": g}, velocity, rate)
+        v = 0.7 * v + g
+        # filters as rows: the transpose of what the implementation takes
+        rows = np.moveaxis(g + 0.7 * v, -1, 0) if len(shape) == 4 else g + 0.7 * v
+        turn = orthogonalised(rows.reshape(outputs, -1), 2).reshape(rows.shape)
+        turn = np.moveaxis(turn, 0, -1) if len(shape) == 4 else turn
+        wanted = wanted / np.linalg.norm(wanted) * np.sqrt(outputs) - rate * turn
+    np.testing.assert_allclose(held["w"], wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_muon_refuses_vectors():
+    with pytest.raises(ValueError, match="b: found 1 axis; accepted by Muon"):
+        Muon().step({"b": np.zeros(3)}, {"b": np.zeros(3)}, {"b": np.zeros(3)}, 0.1)
+
+
+def test_a_parameter_belongs_to_the_first_group_that_fits():
+    groups = [Group("a.bias", 0.0), Group("*.bias", 0.1), Group("*", 0.2)]
+    assert members(groups, ["a.weight", "a.bias", "b.bias"]) == [["a.bias"], ["b.bias"], ["a.weight"]]
+    with pytest.raises(ValueError, match=r"group c\*: found no parameter for it; accepted: one of a"):
+        members([Group("c*", 0.1), Group("*", 0.1)], ["a"])
+    with pytest.raises(ValueError, match="groups: found none for b"):
+        members([Group("a", 0.1)], ["a", "b"])
+
+
 @pytest.mark.parametrize("options", [{"momentum": 1.0}, {"momentum": -0.1}, {"weight_decay": -1e-4}, {"weight_decay": np.nan}])
 def test_an_optimiser_out_of_range_names_the_value_and_what_is_accepted(options):
     with pytest.raises(ValueError, match=rf"{next(iter(options))}: found .*; accepted"):
@@ -94,6 +148,20 @@ def test_an_average_of_weights_is_the_geometric_sum():
         follow(average, {"w": value}, 0.8)
     shares = 0.2 * 0.8 ** np.arange(5, -1, -1)
     np.testing.assert_allclose(average["w"], 0.8**6 * values[0] + shares @ values[1:], rtol=1e-13)
+
+
+def test_evaluating_with_shifts_weighs_six_views():
+    _, test = load("digits", limit=40, image_shape=(8, 8, 1))
+    net = mlp(64, 12, 10, input_shape=(8, 8, 1), seed=3)
+    x, y = test.batch(len(test))
+    where = np.abs(np.arange(-1, 9))
+    where[-1] = 6  # rows -1 and 8 are the mirror images of 1 and 6
+    wide = x[:, where][:, :, where]
+    views = [(0.25, x), (0.125, wide[:, :8, :8]), (0.125, wide[:, 2:, 2:])]
+    output = sum(share * (net.forward(v) + net.forward(np.ascontiguousarray(v[:, :, ::-1]))) for share, v in views)
+    found = evaluate(net, test, batch=9, views="flip-shift")
+    assert found.accuracy == (output.argmax(axis=1) == y).mean()
+    assert found.loss == pytest.approx(net.loss.value(output, y), rel=1e-6)
 
 
 def test_evaluating_with_flips_averages_an_image_and_its_mirror_image():
