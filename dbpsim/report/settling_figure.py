@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
 
 from dbpsim.cost.quantities import quantity
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from dbpsim.report.figures import COLOURS
 
 PERCENTILES = (50.0, 95.0, 100.0)
 
@@ -37,13 +34,13 @@ def draw_settling_times(ax: Axes, times: np.ndarray, law_s: float | None = None)
     found = settling_percentiles(times)
     unit = 1e9
     begin = 0.8 * done[0] if done.size else 0.0
-    ax.step(np.concatenate([[begin], done]) * unit, np.concatenate([[0.0], share]), where="post", color="C0", label="samples")
+    ax.step(np.concatenate([[begin], done]) * unit, np.concatenate([[0.0], share]), where="post", color=COLOURS[0], label="samples")
     for name, style in (("p50", "--"), ("p95", "-."), ("max", ":")):
         if np.isfinite(found[f"{name}_s"]):
             label = f"{name} {quantity(found[f'{name}_s'], 's')}"
-            ax.axvline(found[f"{name}_s"] * unit, color="C1", linestyle=style, linewidth=1, label=label)
+            ax.axvline(found[f"{name}_s"] * unit, color=COLOURS[1], linestyle=style, linewidth=1, label=label)
     if law_s is not None:
-        ax.axvline(law_s * unit, color="C2", linewidth=1.5, label=f"chain of unit weights {quantity(law_s, 's')}")
+        ax.axvline(law_s * unit, color=COLOURS[2], linewidth=1.5, label=f"chain of unit weights {quantity(law_s, 's')}")
     ax.set_xlabel("time (ns)")
     ax.set_ylabel("share of samples settled")
     ax.set_ylim(0.0, 1.05)
