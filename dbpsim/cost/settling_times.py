@@ -7,8 +7,8 @@ stress are within the tolerance of their targets,
 
 The network moves by clocks of rate eta, as `dbpsim.credit.relax` does, in (m, s), from rest; a clock of a free neuron takes
 T = -tau ln(1 - eta).  A unit chain of L stages settles in `dbpsim.credit.settling.clocks_to` clocks; small eta approach the
-free-running circuit's Q^-1(2L, tolerance) tau.  Of a chip it is the network that its cells hold that settles: reads without noise and
-converters, since what never stands still never settles.
+free-running circuit's Q^-1(2L, tolerance) tau.  Of a chip it is the network that its cells hold that settles: reads without
+noise and converters, since what never stands still never settles.
 """
 
 from __future__ import annotations

@@ -34,7 +34,8 @@ def draw_settling_times(ax: Axes, times: np.ndarray, law_s: float | None = None)
     found = settling_percentiles(times)
     unit = 1e9
     begin = 0.8 * done[0] if done.size else 0.0
-    ax.step(np.concatenate([[begin], done]) * unit, np.concatenate([[0.0], share]), where="post", color=COLOURS[0], label="samples")
+    time, settled = np.concatenate([[begin], done]) * unit, np.concatenate([[0.0], share])
+    ax.step(time, settled, where="post", color=COLOURS[0], label="samples")
     for name, style in (("p50", "--"), ("p95", "-."), ("max", ":")):
         if np.isfinite(found[f"{name}_s"]):
             label = f"{name} {quantity(found[f'{name}_s'], 's')}"
