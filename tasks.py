@@ -191,6 +191,7 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.verb == "docs":
             run([str(python), "docs/benchmarks.py"])
             run([str(python), "docs/validation.py"])
+            run([str(python), "docs/modes.py"])
             return run([str(python), "-m", "sphinx", "-q", "-b", "html", "docs", "docs/_build/html", *chosen.rest])
         return bench(python, chosen.rest)
     except SetUpError as error:

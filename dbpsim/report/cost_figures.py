@@ -13,11 +13,9 @@ from matplotlib.axes import Axes
 from dbpsim.cost.comparison import Comparison
 from dbpsim.cost.limits import Limit
 from dbpsim.cost.quantities import quantity
-from dbpsim.cost.table import PHASES, CostTable
 from dbpsim.cost.uncertainty import Uncertainty
-from dbpsim.report.figures import COLOURS
+from dbpsim.report.figures import COLOURS, HATCHES, scaled
 
-_HATCHES = ("", "///", "...", "xx", "\\\\\\", "++", "oo")
 _MOST_BARS = 10  # of a tornado: what is below moves the total by little
 _MARKERS = "osD^vP*X<>"
 
@@ -25,51 +23,19 @@ _MARKERS = "osD^vP*X<>"
 def draw_tornado(ax: Axes, found: Uncertainty) -> Axes:
     """Draw what the total becomes with each figure at either end of its range, the widest first."""
     bars = found.tornado[:_MOST_BARS]
-    unit, scale = _scaled(found.nominal_J)
+    unit, scale = scaled(found.nominal_J, "J")
     place = np.arange(len(bars))
     for number, (words, end) in enumerate((("low end of its range", "total_at_low"), ("high end", "total_at_high"))):
         width = np.array([getattr(bar, end) - found.nominal_J for bar in bars]) / scale
         ax.barh(
-            place, width, left=found.nominal_J / scale, color=COLOURS[number], hatch=_HATCHES[number], edgecolor="white",
+            place, width, left=found.nominal_J / scale, color=COLOURS[number], hatch=HATCHES[number], edgecolor="white",
             linewidth=0.5, label=words,
         )  # fmt: skip
     ax.axvline(found.nominal_J / scale, color="gray", linewidth=1)
-    ax.set_yticks(place, [bar.path.replace("_", " ").replace(".", ": ") for bar in bars], fontsize="small")
+    ax.set_yticks(place, [bar.path.replace("_", " ").replace(".", ": ") for bar in bars], fontsize=8)
     ax.invert_yaxis()
     ax.set_xlabel(f"total energy ({unit}) with one figure moved")
     ax.legend(loc="lower right")
-    return ax
-
-
-def draw_phases(ax: Axes, table: CostTable) -> Axes:
-    """Draw energy by phase, stacked by component."""
-    return _stacked(ax, {phase: table.phase_J[phase] for phase in PHASES}, *_scaled(max(table.by_phase.values())), "energy")
-
-
-def draw_area(ax: Axes, table: CostTable) -> Axes:
-    """Draw area by stage, stacked by component."""
-    return _stacked(ax, table.area_m2, "mm²", 1e-6, "area")
-
-
-def _stacked(ax: Axes, rows: Mapping[str, Mapping[str, float]], unit: str, scale: float, what: str) -> Axes:
-    sums: dict[str, float] = {}
-    for row in rows.values():
-        for component, value in row.items():
-            sums[component] = sums.get(component, 0.0) + value
-    largest = sorted((name for name, value in sums.items() if value > 0), key=lambda name: -sums[name])
-    shown, rest = largest[:6], largest[6:]
-    bottom = np.zeros(len(rows))
-    for number, component in enumerate([*shown, *(["others"] if rest else [])]):
-        parts = rest if component == "others" else [component]
-        values = np.array([sum(row.get(part, 0.0) for part in parts) for row in rows.values()]) / scale
-        ax.bar(
-            list(rows), values, bottom=bottom, label=component.replace("_", " "), color=COLOURS[number % 7],
-            hatch=_HATCHES[number % 7], edgecolor="white", linewidth=0.5,
-        )  # fmt: skip
-        bottom += values
-    ax.set_ylabel(f"{what} ({unit})")
-    ax.set_xticks(range(len(rows)), list(rows), rotation=45 if len(rows) > 4 else 0, ha="right" if len(rows) > 4 else "center")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return ax
 
 
@@ -92,11 +58,11 @@ def draw_comparison(
         ax.axvline(limit.energy_J * floor, color=COLOURS[3 + number % 4], linestyle=(":", "--", "-.", (0, (1, 4)))[number % 4],
                    linewidth=1, label=f"least: {limit.name}")  # fmt: skip
     ax.set_xscale("log")
-    ax.set_yticks(place, [row.label for row in comparison.rows], fontsize="small")
+    ax.set_yticks(place, [row.label for row in comparison.rows], fontsize=8)
     ax.invert_yaxis()
     words = f"{quantity(floor, 'MAC')}" if floor == products else f"{quantity(floor, 'MAC')} and more"
     ax.set_xlabel(f"energy of a training sample (J); {words}")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
     return ax
 
 
@@ -120,12 +86,5 @@ def draw_energy_delay(ax: Axes, comparison: Comparison) -> Axes:
     ax.set_ylim(*limits_y)
     ax.set_xlabel("latency of a training sample (s)")
     ax.set_ylabel("energy (J); grey: equal product")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize="small")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
     return ax
-
-
-def _scaled(value: float) -> tuple[str, float]:
-    for unit, scale in (("J", 1.0), ("mJ", 1e-3), ("µJ", 1e-6), ("nJ", 1e-9), ("pJ", 1e-12)):
-        if value >= scale:
-            return unit, scale
-    return "fJ", 1e-15

@@ -26,7 +26,7 @@ from dbpsim.files import write_bytes
 from dbpsim.training.loop import TrainingResult
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
-_HATCHES = ("", "///", "...", "xx", "\\\\\\", "++", "oo")
+HATCHES = ("", "///", "...", "xx", "\\\\\\", "++", "oo")
 SIZE = (6.4, 3.6)  # inches
 _INK = "#1b1b1c"  # nearly black; stands for the page's text colour in an SVG
 _MOST = 6  # components told apart in a bar
@@ -126,12 +126,12 @@ def draw_breakdown(ax: Axes, rows: Mapping[str, Mapping[str, float]], unit: str,
     rest = [sum(value for c, value in row.items() if c not in large) for row in rows.values()]
     if any(rest):
         series["all others"] = rest
-    name, scale = _scaled(max((sum(row.values()) for row in rows.values()), default=0.0), unit)
+    name, scale = scaled(max((sum(row.values()) for row in rows.values()), default=0.0), unit)
     left = np.zeros(len(names))
     for number, (component, values) in enumerate(series.items()):
         width = np.array(values) / scale
         ax.barh(
-            names, width, left=left, label=component, color=COLOURS[number], hatch=_HATCHES[number],
+            names, width, left=left, label=component, color=COLOURS[number], hatch=HATCHES[number],
             edgecolor="white", linewidth=0.5,
         )  # fmt: skip
         left += width
@@ -142,7 +142,8 @@ def draw_breakdown(ax: Axes, rows: Mapping[str, Mapping[str, float]], unit: str,
     return ax
 
 
-def _scaled(value: float, unit: str) -> tuple[str, float]:
+def scaled(value: float, unit: str) -> tuple[str, float]:
+    """Return the unit, with a prefix, in which `value` reads well, and what one of it is."""
     if unit == "m2":
         return ("mm²", 1e-6) if value >= 1e-8 else ("µm²", 1e-12)
     prefixes = (("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9), ("p", 1e-12))

@@ -1,7 +1,9 @@
 """Modes of training side by side: anchors of reference/energy.md, and what must hold between them."""
 
+import importlib.util
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from dbpsim.cost.digital import list_digital, load_digital, products
 from dbpsim.cost.modes import Setting, _held, list_modes, mode_cost
 from dbpsim.crossbar import Counts, StageActivity, load_hardware
 from dbpsim.devices.library import load_device
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -166,3 +170,10 @@ def test_the_command(capsys):
     assert [row["name"] for row in document["modes"]] == ["dyadic-wavefront", "digital-gpu"]
     assert main(["compare", "mlp:784-100-10", "--hardware", "ecram", "--modes", "digital"]) == 2
     assert "not known" in capsys.readouterr().err
+
+
+def test_the_page_is_what_the_model_says():
+    spec = importlib.util.spec_from_file_location("modes_page", ROOT / "docs" / "modes.py")
+    modes = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(modes)
+    assert (ROOT / "docs" / "modes.md").read_text(encoding="utf-8") == modes.page(), "run python3 docs/modes.py"
