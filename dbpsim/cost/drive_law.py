@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.special import ndtri
@@ -59,7 +60,7 @@ class Field:
     of: int = 1
     spread: float = 0.0
 
-    @property
+    @cached_property
     def moments(self) -> Moments:
         """Moments at the mean variance."""
         return moments(float(self.variance.mean()), self.correlation, self.mean, *_functions(self.activation), self.of)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from dbpsim import Chip, backprop, load_hardware, relax
+from dbpsim import Chip, backprop, cost, load_hardware, relax
 from dbpsim.cost.drives import measured_statistics
 from dbpsim.cost.estimate import estimate
 from dbpsim.cost.expected_cells import expected_cells
 from dbpsim.cost.largest import moments, relative_square
-from dbpsim.cost.workload import expected_activity, reads_of
+from dbpsim.cost.workload import expected_activity, expected_cost, reads_of
 from dbpsim.network.models import mlp, resnet18, tiny_vit, vgg9
 
 EXACT = ("vectors", "outputs", "sensed", "dac", "adc", "cells", "pulses", "slots")
@@ -158,6 +158,18 @@ def test_reads_from_rest_match_what_lines_are_driven_by():
         assert reads[name].forward_driven == forward
         if name != "conv1":
             assert reads[name].transposed_driven == transposed
+
+
+@pytest.mark.parametrize(("schedule", "eta"), [("synchronous", 1.0), ("synchronous", 0.9), ("wavefront", 1.0)])
+def test_expected_cost_is_that_of_the_run(schedule, eta):
+    network = mlp(300, 128, 10)
+    x, y = _batch(network, 64)
+    chip = Chip.program(network, "pcm")
+    run = relax(chip, x, y, schedule=schedule, eta=eta)
+    found, recorded = expected_cost(network, "pcm", batch=64, schedule=schedule, eta=eta), cost(chip, run)
+    assert found.total_J == pytest.approx(recorded.total_J, rel=0.02)
+    assert (found.latency_s, found.total_area_m2, found.samples) == (recorded.latency_s, recorded.total_area_m2, 64)
+    assert found.by_component["array"] == pytest.approx(recorded.by_component["array"], rel=0.1)
 
 
 @pytest.mark.parametrize(
