@@ -1,6 +1,7 @@
 """Forward and backward pass of VGG9 on this machine: dbpsim beside PyTorch.
 
     python benchmarks/vgg9_vs_pytorch.py --peer-python .venv-peers/bin/python --out vgg9.json
+    python benchmarks/vgg9_vs_pytorch.py --model vgg9_fast --batch 250 --peer-python .venv-peers/bin/python
 
 Every contender runs in a process of its own with its own environment; the processes take turns, so that
 what else the machine does meets all of them.  A step is loss and all parameter gradients of one batch of
@@ -21,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 CONTENDERS = {  # name -> whether PyTorch runs it
     "dbpsim backprop": False,
@@ -45,7 +47,7 @@ HOW_TO_GET_PYTORCH = """Only dbpsim is timed: this interpreter has no PyTorch.  
 SLOW = "dbpsim synchronous relaxation"  # 18 evaluations of the network a step: one step to warm up, two to time
 
 
-def dbpsim_step(name: str, batch: int) -> Callable[[], object]:
+def dbpsim_step(name: str, model: str, batch: int) -> Callable[[], object]:
     """Return a function that does one step with dbpsim."""
     import dbpsim  # noqa: F401  sets the threads' environment before NumPy is loaded
 
@@ -53,9 +55,9 @@ def dbpsim_step(name: str, batch: int) -> Callable[[], object]:
     import numpy as np
 
     from dbpsim.credit.backprop import backprop
-    from dbpsim.network.models import vgg9
+    from dbpsim.network.models import by_name
 
-    network = vgg9()
+    network = by_name(model)
     random = np.random.default_rng(0)
     x = random.standard_normal((batch, 32, 32, 3), dtype=np.float32)
     y = random.integers(0, 10, batch)
@@ -68,36 +70,54 @@ def dbpsim_step(name: str, batch: int) -> Callable[[], object]:
     return lambda: relax(network, x, y, eta=1.0, schedule=schedule, coordinates=coordinates)
 
 
-def pytorch_step(name: str, batch: int) -> Callable[[], object]:
+def pytorch_step(name: str, model: str, batch: int) -> Callable[[], object]:
     """Return a function that does one step of the same network with PyTorch."""
     import torch
     from torch import nn
 
     torch.set_num_threads(os.cpu_count() or 1)
-    layers: list[nn.Module] = []
-    channels = 3
-    for number, width in enumerate((64, 64, 128, 128, 256, 256), 1):
-        layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
-        channels = width
-        if number % 2 == 0:
-            layers.append(nn.MaxPool2d(2))
-    layers += [nn.Flatten(), nn.Linear(4096, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 10)]
+    layers = pytorch_layers(model)
     kind = torch.bfloat16 if "bfloat16" in name else torch.float32
     order = torch.channels_last if "channels-last" in name else torch.contiguous_format
-    model = nn.Sequential(*layers).to(dtype=kind, memory_format=order)
+    module = nn.Sequential(*layers).to(dtype=kind, memory_format=order)
     x = torch.randn(batch, 3, 32, 32).to(dtype=kind, memory_format=order)
     y = torch.randint(0, 10, (batch,))
 
     def step() -> None:
-        model.zero_grad(set_to_none=True)
-        nn.functional.cross_entropy(model(x).float(), y).backward()
+        module.zero_grad(set_to_none=True)
+        nn.functional.cross_entropy(module(x).float(), y).backward()
 
     return step
 
 
-def work(name: str, batch: int, steps: int) -> int:
+def pytorch_layers(model: str) -> list[Any]:
+    """Return the layers of `model` as PyTorch modules."""
+    from torch import nn
+
+    layers: list[nn.Module] = []
+    channels = 3
+    if model == "vgg9":
+        for number, width in enumerate((64, 64, 128, 128, 256, 256), 1):
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU()]
+            channels = width
+            if number % 2 == 0:
+                layers.append(nn.MaxPool2d(2))
+        return [*layers, nn.Flatten(), nn.Linear(4096, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 10)]
+    layers, channels = [nn.Conv2d(3, 24, 3, padding=1), nn.ReLU()], 24
+    for number, width in enumerate((64, 64, 256, 256, 256, 256, 256), 2):
+        layers.append(nn.Conv2d(channels, width, 3, padding=1, bias=False))
+        channels = width
+        if number in (2, 4, 6):
+            layers.append(nn.MaxPool2d(2))
+        norm = nn.BatchNorm2d(width)
+        norm.weight.requires_grad = False
+        layers += [norm, nn.ReLU()]
+    return [*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(256, 10, bias=False)]
+
+
+def work(name: str, model: str, batch: int, steps: int) -> int:
     """Time `steps` steps of one contender; print the seconds of each as JSON."""
-    step = (pytorch_step if CONTENDERS[name] else dbpsim_step)(name, batch)
+    step = (pytorch_step if CONTENDERS[name] else dbpsim_step)(name, model, batch)
     for _ in range(1 if name == SLOW else WARM_UP_STEPS):
         step()
     seconds = []
@@ -115,7 +135,8 @@ def run(name: str, options: argparse.Namespace) -> list[float]:
     root = str(Path(__file__).resolve().parent.parent)
     environment = dict(os.environ, PYTHONPATH="" if CONTENDERS[name] else root)
     environment |= PEER_ENVIRONMENT if CONTENDERS[name] else {}
-    command = [python, __file__, "--worker", name, "--batch", str(options.batch), "--steps", str(options.steps)]
+    size = ["--batch", str(options.batch), "--steps", str(options.steps)]
+    command = [python, __file__, "--worker", name, "--model", options.model, *size]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{name}: {python} failed:\n{done.stderr[-2000:]}")
@@ -142,6 +163,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     out = argparse.ArgumentParser(description="VGG9 forward + backward: dbpsim beside PyTorch.")
     out.add_argument("--peer-python", help="interpreter that has torch 2.13 (default: this one, where it has)")
+    out.add_argument("--model", choices=("vgg9", "vgg9_fast"), default="vgg9")
     out.add_argument("--batch", type=int, default=128)
     out.add_argument("--steps", type=int, default=8, help="timed steps a process")
     out.add_argument("--repetitions", type=int, default=3, help="processes a contender")
@@ -155,7 +177,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; return the exit code."""
     options = parser().parse_args(argv)
     if options.worker:
-        return work(options.worker, options.batch, options.steps)
+        return work(options.worker, options.model, options.batch, options.steps)
     if not options.peer_python and importlib.util.find_spec("torch"):
         options.peer_python = sys.executable
     if not options.peer_python:
@@ -165,11 +187,12 @@ def main(argv: list[str] | None = None) -> int:
     for _ in range(options.repetitions):
         for name in names:
             seconds[name] += run(name, options)
-    print(f"VGG9, batch {options.batch}, forward + backward, {os.cpu_count()} cores, {platform.processor() or 'CPU'}")
+    print(f"{options.model}, batch {options.batch}, forward + backward, {os.cpu_count()} cores, {platform.processor() or 'CPU'}")
     print(f"ratio: times as fast as {REFERENCE}\n")
     print(table(seconds, options.batch))
     if options.out:
-        record = {"batch": options.batch, "cores": os.cpu_count(), "python": platform.python_version(), "seconds": seconds}
+        record = {"model": options.model, "batch": options.batch}
+        record |= {"cores": os.cpu_count(), "python": platform.python_version(), "seconds": seconds}
         options.out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return 0
 

@@ -158,6 +158,7 @@ def _train_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--epochs", type=_positive)
     command.add_argument("--micro-batch", type=_positive, help="images whose gradient is taken at once")
     command.add_argument("--out", help="folder of the run")
+    command.add_argument("--weights", help="folder of a run whose newest checkpoint gives the initial weights")
     command.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out")
     command.add_argument("--limit", type=_positive, help="use so many images of each split")
     command.add_argument("--rate", type=float)

@@ -163,6 +163,9 @@ def train_command(args: argparse.Namespace) -> int:
     else:
         smoothing = {} if args.label_smoothing is None else {"label_smoothing": args.label_smoothing}
         config = RECIPES[args.recipe](net, train_set, **given, **smoothing)
+    if args.weights is not None:
+        trained, _ = trained_network(Path(args.weights))
+        net.assign(trained.parameters | trained.buffers)
     if args.hardware is not None:
         net = Chip.program(net, args.hardware, seed=args.seed)
     print(f"{net} on {train_set.label}: {len(train_set)} training, {len(test_set)} test images", file=sys.stderr)
