@@ -44,7 +44,7 @@ from dbpsim.devices.library import list_devices  # noqa: E402
 from dbpsim.network import activations, attention, layers, losses, models, normalisation, pooling  # noqa: E402
 from dbpsim.network.graph import Network, Stage  # noqa: E402
 from dbpsim.report.report import report  # noqa: E402
-from dbpsim.training import datasets  # noqa: E402
+from dbpsim.training import datasets, recipes  # noqa: E402
 from dbpsim.training.augmentation import Augmentation  # noqa: E402
 from dbpsim.training.configuration import TrainingConfig  # noqa: E402
 from dbpsim.training.evaluation import evaluate  # noqa: E402
@@ -56,5 +56,5 @@ __all__ = [
     "Augmentation", "Chip", "Hardware", "IntegrationError", "Network", "NotSettledError", "Stage", "TrainingConfig",
     "activations", "attention", "backprop", "check", "compare", "cost", "datasets", "energy", "evaluate", "fidelity",
     "import_aihwkit", "import_crosssim", "layers", "list_devices", "load_hardware", "losses", "models", "netlist",
-    "normalisation", "pooling", "read_netlist", "relax", "report", "settle", "to_brian", "train", "write_hardware",
+    "normalisation", "pooling", "read_netlist", "recipes", "relax", "report", "settle", "to_brian", "train", "write_hardware",
 ]  # fmt: skip

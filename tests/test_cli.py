@@ -144,6 +144,34 @@ def test_train_by_relaxation_takes_the_steps_of_backprop(capsys):
     assert documents[0]["epochs"][0]["loss"] == documents[1]["epochs"][0]["loss"]  # bit for bit, as the gradients are
 
 
+@pytest.mark.parametrize("average", [(), ("--average", "0.9")])
+def test_evaluate_finds_what_the_training_found_last(capsys, tmp_path, average):
+    argv = ("train", SMALL, "--json", "--out", str(tmp_path), "--views", "flip", "--label-smoothing", "0.1", *average)
+    last = document(run(capsys, *argv)[1])["epochs"][-1]
+    status, out, _ = run(capsys, "evaluate", str(tmp_path), "--data", "digits", "--views", "flip", "--json")
+    found = document(out)
+    assert (status, found["step"]) == (0, 1500 // 128)
+    assert (found["plain"]["accuracy"], found["flip"]["accuracy"]) == (last["test_accuracy"], last["views_accuracy"])
+    assert found["plain"]["loss"] == pytest.approx(last["test_loss"], rel=1e-5)
+    status, out, _ = run(capsys, "evaluate", str(tmp_path), "--data", "digits")
+    assert status == 0
+    assert "flip-shift: accuracy" in out
+
+
+def test_a_recipe_trains_and_another_run_starts_from_its_weights(capsys, tmp_path):
+    argv = ("train", "vgg9_fast", "--recipe", "fast", "--limit", "20", "--epochs", "1", "--json")
+    first = document(run(capsys, *argv, "--out", str(tmp_path))[1])
+    assert first["config"]["schedule"] == "linear"
+    assert len(first["config"]["groups"]) == 4
+    assert "views_accuracy" in first["epochs"][0]
+    frozen = ("--rate", "1e-9", "--momentum", "0", "--weight-decay", "0")
+    plain = ("train", "vgg9_fast", "--limit", "20", "--batch", "20", "--json", *frozen)
+    again = document(run(capsys, *plain, "--weights", str(tmp_path))[1])
+    fresh = document(run(capsys, *plain)[1])
+    losses = [found["epochs"][0]["loss"] for found in (again, fresh)]
+    assert abs(losses[0] - losses[1]) > 0.01  # it did not begin at fresh weights
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
@@ -174,6 +202,9 @@ def test_train_by_relaxation_takes_the_steps_of_backprop(capsys):
         (("train", SMALL, "--resume"), "--out"),
         (("train", SMALL, "--limit", "0"), "accepted: 1 or more"),
         (("train", SMALL, "--momentum", "2"), "momentum"),
+        (("train", SMALL, "--recipe", "fast"), "accepted: vgg9_fast"),
+        (("train", SMALL, "--micro-batch", "50"), "a divisor of the batch of 128"),
+        (("evaluate", "/nowhere", "--data", "digits"), "found no checkpoint"),
         (("report", SMALL), "--out"),
     ],
     ids=lambda v: " ".join(v) if isinstance(v, tuple) else "",
