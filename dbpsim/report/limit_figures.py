@@ -1,0 +1,57 @@
+"""Energy of a multiply-accumulate over resolution: what physics allows, and where machines stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from dbpsim.cost.limits import physical_limits
+from dbpsim.cost.machines import Machine, published_machines
+from dbpsim.report.figures import COLOURS
+
+_FROM, _TO = 3.0, 16.0  # bits
+_SIDE_BY_SIDE = 0.22  # bits between machines of one resolution
+_STYLES = {"measured": ("o", COLOURS[0], True), "designed": ("o", COLOURS[0], False), "digital": ("s", COLOURS[1], True),
+           "dbpsim": ("*", COLOURS[3], True)}  # fmt: skip
+_LINES = ("-", "--", "-.", ":", (0, (1, 3)))
+
+
+def draw_limits(ax: Axes, machines: Sequence[Machine] | None = None, rows: int = 256) -> Axes:
+    """Draw the limits of a multiply-accumulate in arrays of `rows` as lines, machines as points.
+
+    Machines of one resolution are set side by side; those of one name are joined.
+    """
+    bits = np.linspace(_FROM, _TO, 66)
+    lines = [physical_limits(float(b), rows) for b in bits]
+    for number, limit in enumerate(lines[0]):
+        values = [each[number].energy_J for each in lines]
+        ax.semilogy(bits, values, linestyle=_LINES[number % 5], color="0.45", linewidth=1.1)
+        ax.annotate(limit.name, (_TO, values[-1]), (4, 0), textcoords="offset points", va="center", color="0.35", fontsize="small")
+    shown = published_machines() if machines is None else tuple(machines)
+    places = _places(shown)
+    for number, name in enumerate(dict.fromkeys(machine.name for machine in shown), start=1):
+        points = [machine for machine in shown if machine.name == name]
+        marker, colour, full = _STYLES[points[0].kind]
+        x, y = [places[machine] for machine in points], [machine.energy_J for machine in points]
+        ax.plot(x, y, "-", color=colour, linewidth=0.6)
+        face = colour if full else "none"
+        label = f"{number}  {name}" + (" (designed)" if points[0].kind == "designed" else "")
+        size = 9 if marker == "*" else 6
+        ax.plot(x, y, marker, color=colour, markerfacecolor=face, markersize=size, label=label)
+        ax.annotate(str(number), (x[-1], y[-1]), (4, 4), textcoords="offset points", fontsize="x-small")
+    ax.set_xlim(_FROM, _TO)
+    ax.set_xticks(range(4, 17, 2))
+    ax.set_xlabel(f"bits of a result (arrays of {rows} rows)")
+    ax.set_ylabel("J a multiply-accumulate")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.28, 1.0), fontsize="small")
+    return ax
+
+
+def _places(machines: Sequence[Machine]) -> dict[Machine, float]:
+    names: dict[float, list[str]] = {}
+    for machine in machines:
+        names.setdefault(machine.bits, []).append(machine.name)
+    middle = {bits: (len(held) - 1) / 2 for bits, held in names.items()}
+    return {m: m.bits + (names[m.bits].index(m.name) - middle[m.bits]) * _SIDE_BY_SIDE for m in machines}
