@@ -212,6 +212,21 @@ def converter_energy_J(bits: float, temperature_K: float = ROOM_K) -> float:
     return 8 * BOLTZMANN_J_per_K * temperature_K * signal_to_noise(bits)
 
 
+def erasing_energy_J(bits: float, temperature_K: float = ROOM_K) -> float:
+    """Return the least energy of an ordinary digital multiply-accumulate: N^2 k T ln 2.
+
+    Landauer, IBM J. Res. Dev. 5:183 (1961): a bit erased costs k T ln 2.  An array multiplier of N x N bits has about N^2 full
+    adders, each of which turns three bits into two (the count is ours).
+
+    Examples
+    --------
+    >>> joules = erasing_energy_J(8)
+    >>> round(joules * 1e21), round(2.3e-13 / joules, -5)  # zJ; int8 in 45 nm takes so many times that
+    (184, 1300000.0)
+    """
+    return bits**2 * BOLTZMANN_J_per_K * temperature_K * math.log(2)
+
+
 @dataclass(frozen=True)
 class Limit:
     """A bound to draw beside energies: joules a multiply-accumulate, and in words what it bounds."""
@@ -235,7 +250,7 @@ def physical_limits(bits: float, rows: int, temperature_K: float = ROOM_K) -> tu
     Examples
     --------
     >>> [f"{limit.name} {limit.energy_J:.2g}" for limit in physical_limits(8, 256)]
-    ['array, full scale 3.2e-18', 'array, rms of a sum 8.1e-16', 'states kT/C 2.5e-17', 'converter 1.3e-17']
+    ['array, full scale 3.2e-18', 'array, rms of a sum 8.1e-16', 'states kT/C 2.5e-17', 'converter 1.3e-17', 'digital, Landauer 1.8e-19']
     """
     column = column_energy_J(bits, temperature_K)
     state = 2 * least_capacitance_F(bits, 1.0, temperature_K)  # C V^2 does not depend on the voltage
@@ -246,4 +261,5 @@ def physical_limits(bits: float, rows: int, temperature_K: float = ROOM_K) -> tu
               "reference/physics.md 11"),
         Limit("states kT/C", state / rows, "charging the two capacitors of a neuron, 12 kT 4^B each", "reference/physics.md 1"),
         Limit("converter", converter_energy_J(bits, temperature_K) / rows, "sampling a result, 8 kT SNR", "Murmann, ADC survey"),
+        Limit("digital, Landauer", erasing_energy_J(bits, temperature_K), "a bit erased in each full adder, B^2 kT ln 2", "Landauer 1961"),
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +12,7 @@ from dbpsim.cost.limits import physical_limits
 from dbpsim.cost.machines import Machine, published_machines
 from dbpsim.report.figures import COLOURS
 
-_FROM, _TO = 3.0, 16.0  # bits
+_FROM, _TO = 2.5, 12.0  # bits
 _SIDE_BY_SIDE = 0.22  # bits between machines of one resolution
 _STYLES = {"measured": ("o", COLOURS[0], True), "designed": ("o", COLOURS[0], False), "digital": ("s", COLOURS[1], True),
            "dbpsim": ("*", COLOURS[3], True)}  # fmt: skip
@@ -42,16 +43,20 @@ def draw_limits(ax: Axes, machines: Sequence[Machine] | None = None, rows: int =
         ax.plot(x, y, marker, color=colour, markerfacecolor=face, markersize=size, label=label)
         ax.annotate(str(number), (x[-1], y[-1]), (4, 4), textcoords="offset points", fontsize="x-small")
     ax.set_xlim(_FROM, _TO)
-    ax.set_xticks(range(4, 17, 2))
+    ax.set_xticks(range(3, 13))
     ax.set_xlabel(f"bits of a result (arrays of {rows} rows)")
     ax.set_ylabel("J a multiply-accumulate")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.28, 1.0), fontsize="small")
+    ax.legend(loc="upper left", bbox_to_anchor=(1.32, 1.0), fontsize="small")
     return ax
 
 
 def _places(machines: Sequence[Machine]) -> dict[Machine, float]:
-    names: dict[float, list[str]] = {}
-    for machine in machines:
+    often = Counter(machine.name for machine in machines)
+    names: dict[float, list[str]] = {}  # a series stays where it is, the others go around it
+    for machine in sorted(machines, key=lambda m: -often[m.name]):
         names.setdefault(machine.bits, []).append(machine.name)
-    middle = {bits: (len(held) - 1) / 2 for bits, held in names.items()}
-    return {m: m.bits + (names[m.bits].index(m.name) - middle[m.bits]) * _SIDE_BY_SIDE for m in machines}
+    return {m: m.bits + _aside(names[m.bits].index(m.name)) * _SIDE_BY_SIDE for m in machines}
+
+
+def _aside(place: int) -> int:
+    return (place + 1) // 2 * (1 if place % 2 else -1)  # 0, 1, -1, 2, -2 ...
