@@ -198,6 +198,20 @@ def column_energy_J(bits: float, temperature_K: float = ROOM_K) -> float:
     return 2 * BOLTZMANN_J_per_K * temperature_K * signal_to_noise(bits)
 
 
+def thermal_bits(energy_J: float, temperature_K: float = ROOM_K) -> float:
+    """Return the resolution that a line's energy buys at most, the inverse of `column_energy_J`.
+
+    With the energy of one multiply-accumulate instead: the resolution of a sum of random signs, of its rms, for cells alike.  A circuit
+    of one pole that is read as it stands averages over 2 tau only: give the energy of that time.
+
+    Examples
+    --------
+    >>> round(thermal_bits(column_energy_J(8)), 2), round(thermal_bits(1e-15), 1)
+    (8.0, 8.1)
+    """
+    return bits_of(energy_J / (2 * BOLTZMANN_J_per_K * temperature_K))
+
+
 def converter_energy_J(bits: float, temperature_K: float = ROOM_K) -> float:
     """Return the least energy of a conversion that samples its input: 8 k T SNR.
 

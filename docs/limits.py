@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""Write docs/limits.md and docs/figures/limits.png: `python3 docs/limits.py` (needs dbpsim installed)."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import dbpsim as dbp
+from dbpsim.cost import limits, load_components
+from dbpsim.cost.machines import Machine, published_machines
+from dbpsim.cost.quantities import quantity
+from dbpsim.report.figures import drawn
+from dbpsim.report.limit_figures import draw_limits
+
+PAGE = Path(__file__).with_name("limits.md")
+FIGURE = PAGE.parent / "figures" / "limits.png"
+
+PARTS, HARDWARE = load_components(), dbp.load_hardware("ecram")
+BITS, ROWS, CELL_S, RMS_V, TAU_s = 8, HARDWARE.tile.rows, 1e-6, 0.1, HARDWARE.clock.tau_s
+PERIOD_s, FULL_V = HARDWARE.clock.period_s, HARDWARE.read.v_read_V
+DEPTHS, RESOLUTIONS = (1, 2, 4, 8, 16), (4, 6, 8, 10)
+MODES = ("dyadic-free", "dyadic-clocked", "analog-bp")
+NETWORK = "mlp:256-256-256-256-10"
+
+_INTRO = f"""# What physics allows
+
+Written by `python3 docs/limits.py` from `dbpsim/cost/limits.py` (every formula with its source, in its docstring), held by
+`tests/cost/test_limits.py`: against other solvers, our own circuits, and with units carried through every formula.
+
+The point at which numbers are given: component library `{PARTS.name}`, arrays of {ROWS} rows of {quantity(CELL_S, "S")}, {quantity(RMS_V, "V")} rms
+of {quantity(FULL_V, "V")} full scale, tau = {quantity(TAU_s, "s")}, reads of {quantity(PERIOD_s, "s")}, {BITS} bits, 300 K."""
+
+_FULL_SCALE = """Two references, a factor of the rows apart: a line read to 2^-B of its *full scale* (all cells conduct alike) may
+take 2 kT SNR in all, shared by its rows; read to 2^-B of the *rms of a sum of random signs*, which is what a layer computes, every
+multiplication takes that. SNR = 1.5 x 4^B. A machine between the two lines is not in conflict with physics, it resolves its full scale."""
+
+_THERMAL = """What our own tables spend in the cells, forward, and the resolution of a sum that thermal noise leaves at most for it, of
+the sum's rms and of full scale. A free-running circuit is read as it stands: its noise is averaged over 2 tau, however long it was on, so most of
+its array energy buys settling and none of it resolution. Averages over a batch add half a bit for each doubling."""
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows)]
+
+
+def _formulas() -> list[str]:
+    neuron, amplifier = PARTS.neuron, PARTS.amplifier
+    line_S = ROWS * CELL_S
+    thermal = limits.thermal_current_A(line_S, PERIOD_s)
+    shot = limits.shot_current_A(line_S * RMS_V, PERIOD_s)
+    seen = (line_S * RMS_V / thermal) ** 2
+    settled = (amplifier.settled_bits + 1) * math.log(2)
+    # of 22 nm wires, 256 cells: reference/physics.md 8
+    wire_ohm, cell_F = 760 / 256, 32e-15 / 256
+    betas = [
+        limits.feedback_factor(current / neuron.swing_V, line_S) for current in (line_S * FULL_V, 4 * math.sqrt(ROWS) * CELL_S * RMS_V)
+    ]
+    amplifiers = [
+        limits.amplifier_energy_J(amplifier.settled_bits, amplifier.supply_V, amplifier.load_F, beta, amplifier.gm_over_id_per_V)
+        for beta in (amplifier.feedback_factor, *betas)
+    ]
+    width = 1 / (2 * math.pi * amplifier.feedback_factor * TAU_s / 10)
+    rows = [
+        ("noise of a state", "sqrt(kT / C)", f"{quantity(limits.sampled_noise_V(neuron.capacitance_F), 'V')} on {quantity(neuron.capacitance_F, 'F')}"),
+        ("capacitor of a state", "12 kT 4^B / V^2", f"{quantity(limits.least_capacitance_F(BITS, neuron.swing_V), 'F')}; "
+         f"{quantity(limits.least_capacitance_F(10, neuron.swing_V), 'F')} for 10 bits"),
+        ("thermal noise of a line", "sqrt(4 kT G / (2 T))", f"{quantity(thermal, 'A')}: {limits.bits_of(seen):.1f} bits of its full scale at "
+         f"{quantity(RMS_V, 'V')}, {limits.bits_of(seen / ROWS):.1f} of a sum of random signs"),
+        ("the same through a pole", "sqrt(4 kT G / (4 tau))", quantity(limits.one_pole_thermal_current_A(line_S, TAU_s), "A")),
+        ("shot noise", "sqrt(2 q I F / (2 T))", f"{shot / thermal:.2f} of the thermal at F = 1, "
+         f"{limits.shot_current_A(line_S * RMS_V, PERIOD_s, 1 / 3) / thermal:.2f} at F = 1/3"),
+        ("1/f noise", "sqrt(A ln(f_h / f_l))", f"{limits.flicker_share(1e-6, 1e7, 1):.2%} with A = 1e-6, 1 Hz to 10 MHz (assumed)"),
+        ("feedback factor", "G_f / (G_f + sum G)", f"{betas[0]:.2f} if full scale fills {quantity(neuron.swing_V, 'V')}, {betas[1]:.3f} if four times "
+         f"the rms of a sum does; the library assumes {amplifier.feedback_factor:g}"),
+        ("error of a finite gain", "1 / (A beta)", f"half a step of {BITS} bits from A = {2 ** (BITS + 1) / amplifier.feedback_factor:.0f}"),
+        ("amplifier settles", "(B + 1) ln 2 / (2 pi GBW beta) + slewing", f"{settled:.2f} time constants; {quantity(width, 'Hz')} for tau / 10"),
+        ("amplifier's energy", "2 k Vdd C (B + 1) ln 2 / (beta gm/Id)", f"{quantity(amplifiers[0], 'J')}; at the feedback factors above "
+         f"{quantity(amplifiers[1], 'J')} and {quantity(amplifiers[2], 'J')}"),
+        ("transconductance", "gm/Id <= q / kT", f"{limits.most_gm_over_id_per_V():.1f} /V; assumed {amplifier.gm_over_id_per_V:g}"),
+        ("delay of a line", "r c n (n + 1) / 2", f"{quantity(limits.line_delay_s(wire_ohm, cell_F, ROWS), 's')} in 22 nm wires"),
+        ("voltage lost on a line", "r G n (n + 1) / 2", f"{limits.voltage_drop_share(wire_ohm, CELL_S, ROWS):.1%}, "
+         f"{limits.voltage_drop_share(wire_ohm, 10 * CELL_S, ROWS):.0%} with cells of {quantity(10 * CELL_S, 'S')} (valid below 20 %: solve the mesh)"),
+        ("a line's energy", "2 kT SNR", f"{quantity(limits.column_energy_J(BITS), 'J')}, whatever its length"),
+        ("a conversion", "8 kT SNR", f"{quantity(limits.converter_energy_J(BITS), 'J')}; the library's takes {quantity(PARTS.adc.energy_J(BITS), 'J')}"),
+        ("digital", "B^2 kT ln 2", f"{quantity(limits.erasing_energy_J(BITS), 'J')}; int8 in 45 nm takes 230 fJ"),
+    ]  # fmt: skip
+    return ["## Formulas", "", *_table(("", "", "here"), rows)]
+
+
+def _settling() -> list[str]:
+    rows = []
+    for depth in DEPTHS:
+        free = [limits.settling_time_s(depth, bits, 1.0) for bits in RESOLUTIONS]
+        clocked = limits.clocked_settling_time_s(depth, BITS, 1.0)
+        ratio = clocked / free[RESOLUTIONS.index(BITS)]
+        rows.append((str(depth), *(f"{t:.1f}" for t in free), f"{clocked:.1f}", f"{ratio:.2f}"))
+    head = ("stages L", *(f"{bits} bits" for bits in RESOLUTIONS), f"clocked, {BITS} bits", "clocked / free")
+    text = f"""In units of tau: free-running, Q(2L, t / tau) = 2^-(B+1), the tail of 2L first-order lags one after another; clocked, each
+held until it has settled, 2 L (B + 1) ln 2. L = 4 at {BITS} bits takes {quantity(limits.settling_time_s(4, BITS, TAU_s), "s")} at tau = {quantity(TAU_s, "s")}. Our
+own rectifier networks settle 0 to 20 % sooner than the law, tanh 10 to 30 % (tests). Faster is not cheaper: free-running
+keeps every array on for the whole time, a gated clock for two reads."""
+    return ["## How long a network settles", "", text, "", *_table(head, rows)]
+
+
+def _energies() -> list[str]:
+    resolutions = (4, 6, 8, 10, 12)
+    by_bits = {bits: limits.physical_limits(bits, ROWS) for bits in resolutions}
+    rows = [
+        (limit.name, *(quantity(by_bits[bits][place].energy_J, "J") for bits in resolutions), limit.text)
+        for place, limit in enumerate(by_bits[BITS])
+    ]
+    return [
+        "## The least energy of a multiply-accumulate", "", _FULL_SCALE, "",
+        *_table(("", *(f"{bits} bits" for bits in resolutions), ""), rows),
+    ]  # fmt: skip
+
+
+def _ours() -> tuple[list[Machine], list[str]]:
+    comparison = dbp.compare(dbp.models.parse(NETWORK), hardware=HARDWARE, modes=MODES)
+    machines, rows = [], []
+    for row in comparison.rows:
+        table = row.table
+        each = table.joules_per_multiply_accumulate
+        machines.append(Machine(f"dbpsim: {row.name}", "dbpsim", BITS, each, "docs/limits.py"))
+        forward_J = table.phase_J["forward"]["array"] / (table.operations / 4)  # half of the operations are transposed
+        averaged = 2 * TAU_s / table.read_s if row.name == "dyadic-free" else 1.0
+        bits = limits.thermal_bits(forward_J * averaged)
+        rows.append((row.name, quantity(each, "J"), quantity(forward_J, "J"), quantity(forward_J * averaged, "J"), f"{bits:.1f}",
+                     f"{bits + math.log2(ROWS) / 2:.1f}"))  # fmt: skip
+    head = ("mode", "all parts", "cells, forward", "of it within the averaging", "bits of the rms", "bits of full scale")
+    return machines, ["## Where our own tables stand", "", f"{NETWORK} on `{HARDWARE.name}`. {_THERMAL}", "", *_table(head, rows)]
+
+
+def _published() -> list[str]:
+    rows = []
+    for machine in published_machines():
+        full, rms = (limit.energy_J for limit in limits.physical_limits(machine.bits, ROWS)[:2])
+        of = (f"{machine.energy_J / rms:.3g}", f"{machine.energy_J / full:.3g}") if machine.kind != "digital" else ("", "")
+        rows.append((machine.name, machine.kind, f"{machine.bits:g}", quantity(machine.energy_J, "J"), *of, machine.source))
+    head = ("machine", "", "bits", "a multiply-accumulate", "x array, rms", "x array, full scale", "source")
+    return ["## Where machines stand", "", "![Energy over resolution](figures/limits.png)", "", *_table(head, rows)]
+
+
+def page() -> tuple[str, list[Machine]]:
+    """Return the page, and our own points for the figure."""
+    machines, ours = _ours()
+    parts = (_INTRO.splitlines(), _formulas(), _settling(), _energies(), _published(), ours)
+    return "\n".join(line for part in parts for line in (*part, "")), machines
+
+
+if __name__ == "__main__":
+    text, found = page()
+    PAGE.write_text(text, encoding="utf-8")
+    image = io.BytesIO()
+    drawn(draw_limits, (*published_machines(), *found), ROWS, size=(9.0, 4.8)).savefig(
+        image, format="png", dpi=110, metadata={"Software": None}
+    )
+    FIGURE.write_bytes(image.getvalue())
