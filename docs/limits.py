@@ -118,7 +118,7 @@ def _energies() -> list[str]:
 
 
 def _ours() -> tuple[list[Machine], list[str]]:
-    comparison = dbp.compare(dbp.models.parse(NETWORK), hardware=HARDWARE, modes=MODES)
+    comparison = dbp.compare(dbp.models.by_name(NETWORK), hardware=HARDWARE, modes=MODES)
     machines, rows = [], []
     for row in comparison.rows:
         table = row.table
