@@ -13,9 +13,9 @@ import math
 from dataclasses import dataclass
 
 from dbpsim.credit.settling import time_to
+from dbpsim.crossbar.neuron_circuit import ELEMENTARY_CHARGE_C as ELECTRON_C
+from dbpsim.crossbar.neuron_circuit import BOLTZMANN_J_per_K
 
-BOLTZMANN_J_per_K = 1.380649e-23  # exact, SI 2019
-ELECTRON_C = 1.602176634e-19  # exact, SI 2019
 ROOM_K = 300.0
 
 
@@ -201,8 +201,8 @@ def column_energy_J(bits: float, temperature_K: float = ROOM_K) -> float:
 def thermal_bits(energy_J: float, temperature_K: float = ROOM_K) -> float:
     """Return the resolution that a line's energy buys at most, the inverse of `column_energy_J`.
 
-    With the energy of one multiply-accumulate instead: the resolution of a sum of random signs, of its rms, for cells alike.  A circuit
-    of one pole that is read as it stands averages over 2 tau only: give the energy of that time.
+    With the energy of one multiply-accumulate instead: the resolution of a sum of random signs, of its rms, for cells alike.
+    A circuit of one pole that is read as it stands averages over 2 tau only: give the energy of that time.
 
     Examples
     --------
@@ -263,8 +263,13 @@ def physical_limits(bits: float, rows: int, temperature_K: float = ROOM_K) -> tu
 
     Examples
     --------
-    >>> [f"{limit.name} {limit.energy_J:.2g}" for limit in physical_limits(8, 256)]
-    ['array, full scale 3.2e-18', 'array, rms of a sum 8.1e-16', 'states kT/C 2.5e-17', 'converter 1.3e-17', 'digital, Landauer 1.8e-19']
+    >>> for limit in physical_limits(8, 256):
+    ...     print(f"{limit.name}: {limit.energy_J:.2g}")
+    array, full scale: 3.2e-18
+    array, rms of a sum: 8.1e-16
+    states kT/C: 2.5e-17
+    converter: 1.3e-17
+    digital, Landauer: 1.8e-19
     """
     column = column_energy_J(bits, temperature_K)
     state = 2 * least_capacitance_F(bits, 1.0, temperature_K)  # C V^2 does not depend on the voltage
@@ -275,5 +280,6 @@ def physical_limits(bits: float, rows: int, temperature_K: float = ROOM_K) -> tu
               "reference/physics.md 11"),
         Limit("states kT/C", state / rows, "charging the two capacitors of a neuron, 12 kT 4^B each", "reference/physics.md 1"),
         Limit("converter", converter_energy_J(bits, temperature_K) / rows, "sampling a result, 8 kT SNR", "Murmann, ADC survey"),
-        Limit("digital, Landauer", erasing_energy_J(bits, temperature_K), "a bit erased in each full adder, B^2 kT ln 2", "Landauer 1961"),
+        Limit("digital, Landauer", erasing_energy_J(bits, temperature_K), "a bit erased in each of B^2 full adders, kT ln 2",
+              "Landauer 1961"),
     )  # fmt: skip

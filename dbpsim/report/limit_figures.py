@@ -14,6 +14,7 @@ from dbpsim.report.figures import COLOURS
 
 _FROM, _TO = 2.5, 12.0  # bits
 _SIDE_BY_SIDE = 0.22  # bits between machines of one resolution
+_ALIKE = 1.5  # whose energies are within this factor
 _STYLES = {"measured": ("o", COLOURS[0], True), "designed": ("o", COLOURS[0], False), "digital": ("s", COLOURS[1], True),
            "dbpsim": ("*", COLOURS[3], True)}  # fmt: skip
 _LINES = ("-", "--", "-.", ":", (0, (1, 3)))
@@ -22,14 +23,16 @@ _LINES = ("-", "--", "-.", ":", (0, (1, 3)))
 def draw_limits(ax: Axes, machines: Sequence[Machine] | None = None, rows: int = 256) -> Axes:
     """Draw the limits of a multiply-accumulate in arrays of `rows` as lines, machines as points.
 
-    Machines of one resolution are set side by side; those of one name are joined.
+    Machines that would cover each other are set side by side; those of one name are joined.
     """
     bits = np.linspace(_FROM, _TO, 66)
     lines = [physical_limits(float(b), rows) for b in bits]
     for number, limit in enumerate(lines[0]):
         values = [each[number].energy_J for each in lines]
         ax.semilogy(bits, values, linestyle=_LINES[number % 5], color="0.45", linewidth=1.1)
-        ax.annotate(limit.name, (_TO, values[-1]), (4, 0), textcoords="offset points", va="center", color="0.35", fontsize="small")
+        ax.annotate(
+            limit.name, (_TO, values[-1]), (4, 0), textcoords="offset points", va="center", color="0.35", fontsize="small"
+        )
     shown = published_machines() if machines is None else tuple(machines)
     places = _places(shown)
     for number, name in enumerate(dict.fromkeys(machine.name for machine in shown), start=1):
@@ -52,10 +55,11 @@ def draw_limits(ax: Axes, machines: Sequence[Machine] | None = None, rows: int =
 
 def _places(machines: Sequence[Machine]) -> dict[Machine, float]:
     often = Counter(machine.name for machine in machines)
-    names: dict[float, list[str]] = {}  # a series stays where it is, the others go around it
-    for machine in sorted(machines, key=lambda m: -often[m.name]):
-        names.setdefault(machine.bits, []).append(machine.name)
-    return {m: m.bits + _aside(names[m.bits].index(m.name)) * _SIDE_BY_SIDE for m in machines}
+    places: dict[Machine, float] = {}
+    for machine in sorted(machines, key=lambda m: -often[m.name]):  # a series stays where it is
+        near = [m for m in places if m.bits == machine.bits and 1 / _ALIKE < m.energy_J / machine.energy_J < _ALIKE]
+        places[machine] = machine.bits + _aside(len(near)) * _SIDE_BY_SIDE
+    return places
 
 
 def _aside(place: int) -> int:

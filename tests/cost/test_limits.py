@@ -13,7 +13,9 @@ from scipy.stats import erlang
 
 import dbpsim as dbp
 from dbpsim.cost import limits
+from dbpsim.crossbar.neuron_circuit import NeuronCircuit
 from dbpsim.crossbar.wires import Wires, solve
+from dbpsim.devices.temperature import thermal_sigma
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,8 @@ from dbpsim.crossbar.wires import Wires, solve
         (limits.feedback_factor(1e-4, 1e-4), 0.5),
         (limits.gain_error(1e3, 0.5), 2e-3),
         (limits.bits_of(limits.signal_to_noise(8)), 8.0),
+        (limits.erasing_energy_J(1), 2.87e-21),
+        (2.3e-13 / limits.BOLTZMANN_J_per_K / 300, 5.6e7),
         (limits.flicker_share(1e-4, 1e6, 1.0), 0.0372),
     ],
 )
@@ -108,6 +112,25 @@ def test_an_amplifier_settles_as_its_equation_does(slew, step):
     assert settled <= bound * 1.001
     if math.isinf(slew):
         assert settled == pytest.approx(bound, rel=1e-3)
+
+
+@given(st.floats(1, 24), st.floats(4, 400))
+def test_the_resolution_an_energy_buys_is_the_inverse_of_the_energy_of_a_resolution(bits, temperature):
+    energy = limits.column_energy_J(bits, temperature)
+    assert limits.thermal_bits(energy, temperature) == pytest.approx(bits, abs=0.01)
+
+
+def test_noise_is_that_of_our_own_circuits_and_devices():
+    neuron = NeuronCircuit(capacitance_F=2e-14, leak_S=1e-6, unit_V=0.25, noise_K=350.0)
+    assert neuron.noise_rms * neuron.unit_V == pytest.approx(limits.sampled_noise_V(2e-14, 350.0), rel=1e-12)
+    # the compartment's leak through the compartment: a conductance's noise through one pole, as a voltage
+    of_leak = limits.one_pole_thermal_current_A(neuron.leak_S, neuron.tau_s, 350.0) / neuron.leak_S
+    assert of_leak == pytest.approx(limits.sampled_noise_V(2e-14, 350.0), rel=1e-12)
+    shot = NeuronCircuit(capacitance_F=2e-14, leak_S=1e-6, unit_V=0.25, bias_A=1e-8)
+    through_pole_A = limits.shot_current_A(1e-8, 2 * shot.tau_s)  # a pole averages over 2 tau
+    assert shot.noise_rms * shot.unit_V == pytest.approx(through_pole_A / shot.leak_S, rel=1e-12)
+    # cells of a device, read in the bandwidth of an integration
+    assert thermal_sigma(2e-6, 350.0, 5e6, 0.2) * 0.2 == pytest.approx(limits.thermal_current_A(2e-6, 1e-7, 350.0), rel=1e-12)
 
 
 @pytest.mark.parametrize("cells", [32, 128])
