@@ -66,7 +66,8 @@ def _noise() -> list[tuple[str, ...]]:
         ("noise of a state", "sqrt(kT / C)", f"{quantity(limits.sampled_noise_V(held), 'V')} on {quantity(held, 'F')}"),
         ("capacitor of a state", "12 kT 4^B / V^2", f"{least[0]}; {least[1]} for 10 bits"),
         ("thermal noise of a line", "sqrt(4 kT G / (2 T))",
-         f"{quantity(thermal, 'A')}: {full:.1f} bits of full scale, {of_rms:.1f} of a random-sign sum"),
+         f"{quantity(thermal, 'A')}: {full:.1f} bits of all cells at {quantity(RMS_V, 'V')}, "
+         f"{of_rms:.1f} of a sum of random signs"),
         ("the same through a pole", "sqrt(4 kT G / (4 tau))", quantity(pole, "A")),
         ("shot noise", "sqrt(2 q I F / (2 T))", f"{shot:.2f} of the thermal at F = 1, {diffusive:.2f} at F = 1/3"),
         ("1/f noise", "sqrt(A ln(f_h / f_l))", f"{limits.flicker_share(1e-6, 1e7, 1):.2%}: A = 1e-6 (assumed), 1 Hz to 10 MHz"),
