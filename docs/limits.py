@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import dbpsim as dbp
 from dbpsim.cost import limits, load_components
 from dbpsim.cost.machines import Machine, published_machines
 from dbpsim.cost.quantities import quantity
-from dbpsim.report.figures import drawn
+from dbpsim.report.figures import drawn, png
 from dbpsim.report.limit_figures import draw_limits
 
 PAGE = Path(__file__).with_name("limits.md")
@@ -187,8 +186,4 @@ def page() -> tuple[str, list[Machine]]:
 if __name__ == "__main__":
     text, found = page()
     PAGE.write_text(text, encoding="utf-8")
-    image = io.BytesIO()
-    drawn(draw_limits, (*published_machines(), *found), ROWS, size=(9.0, 4.8)).savefig(
-        image, format="png", dpi=110, metadata={"Software": None}
-    )
-    FIGURE.write_bytes(image.getvalue())
+    FIGURE.write_bytes(png(drawn(draw_limits, (*published_machines(), *found), ROWS, size=(6.4, 5.4))))

@@ -49,7 +49,7 @@ def draw_limits(ax: Axes, machines: Sequence[Machine] | None = None, rows: int =
     ax.set_xticks(range(3, 13))
     ax.set_xlabel(f"bits of a result (arrays of {rows} rows)")
     ax.set_ylabel("J a multiply-accumulate")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.32, 1.0), fontsize="small")
+    ax.figure.legend(loc="outside lower center", ncols=2, fontsize="small", handlelength=1.2, columnspacing=1.2)
     return ax
 
 

@@ -25,4 +25,4 @@ def test_every_limit_is_a_line_and_every_machine_a_point():
 
 
 def test_the_drawing_is_the_same_every_time():
-    assert svg(draw_limits) == svg(draw_limits)
+    assert svg(drawn(draw_limits)) == svg(drawn(draw_limits))
