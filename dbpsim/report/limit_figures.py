@@ -45,7 +45,7 @@ def draw_limits(ax: Axes, machines: Sequence[Machine] | None = None, rows: int =
         size = 9 if marker == "*" else 6
         ax.plot(x, y, marker, color=colour, markerfacecolor=face, markersize=size, label=label)
         ax.annotate(str(number), (x[-1], y[-1]), (4, 4), textcoords="offset points", fontsize="x-small")
-    ax.set_xlim(_FROM, _TO)
+    ax.set_xlim(_FROM, _TO + 2.5)  # room for the names of the lines
     ax.set_xticks(range(3, 13))
     ax.set_xlabel(f"bits of a result (arrays of {rows} rows)")
     ax.set_ylabel("J a multiply-accumulate")
