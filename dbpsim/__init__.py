@@ -33,6 +33,7 @@ from dbpsim.circuit.settle import settle  # noqa: E402
 from dbpsim.circuit.spice_reader import read_netlist  # noqa: E402
 from dbpsim.cost.comparison import compare  # noqa: E402
 from dbpsim.cost.estimate import cost  # noqa: E402
+from dbpsim.cost.workload import expected_cost  # noqa: E402
 from dbpsim.credit.backprop import backprop  # noqa: E402
 from dbpsim.credit.fidelity import fidelity  # noqa: E402
 from dbpsim.credit.field import energy  # noqa: E402
@@ -54,7 +55,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Augmentation", "Chip", "Hardware", "IntegrationError", "Network", "NotSettledError", "Stage", "TrainingConfig",
-    "activations", "attention", "backprop", "check", "compare", "cost", "datasets", "energy", "evaluate", "fidelity",
+    "activations", "attention", "backprop", "check", "compare", "cost", "datasets", "energy", "evaluate", "expected_cost", "fidelity",
     "import_aihwkit", "import_crosssim", "layers", "list_devices", "load_hardware", "losses", "models", "netlist",
     "normalisation", "pooling", "read_netlist", "recipes", "relax", "report", "settle", "to_brian", "train", "write_hardware",
 ]  # fmt: skip

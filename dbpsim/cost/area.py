@@ -15,7 +15,8 @@ A stage is its tiles, `replicas` times, each with
 
 and what holds the states x and z of every position of the samples in flight (one; with a pipeline, one a stage):
 
-    states             analog links: two capacitors a neuron and position;  digital links: 2 x state_bits of buffer
+    states             analog links: two capacitors a neuron and position;  digital links: 2 x state_bits of buffer; half of
+                       that for a number of the input, which is clamped
 
 and `control`, a share of it all.  DRAM is another chip.  Nothing here is a floor plan: no routing, no pads, no utilisation.
 """
@@ -27,6 +28,7 @@ from collections.abc import Mapping
 from dbpsim.cost.components import Components
 from dbpsim.crossbar.activity import Activity, StageActivity
 from dbpsim.crossbar.hardware import Hardware
+from dbpsim.network.graph import INPUT
 
 
 def area(
@@ -44,7 +46,8 @@ def area(
     out = {name: _tiles(name, stage, hardware, parts) for name, stage in activity.stages.items()}
     flights = max(1, len(activity.stages)) if pipelined else 1
     for name, count in states.items():
-        out.setdefault(name, {})["states"] = flights * count * state_area_m2(hardware, parts)
+        held = count / 2 if name == INPUT else count
+        out.setdefault(name, {})["states"] = flights * held * state_area_m2(hardware, parts)
     for row in out.values():
         control = parts.control.share * sum(row.values())
         if control:

@@ -2,6 +2,7 @@
 
     E = sum of the lines of every stage (`dbpsim.cost.lines`)
       + idle arrays: mean power x the time they are not read, where they are not gated
+      + the chip's edge: a sample's inputs from DRAM, 8 bits each; with analog links a DAC an input, an ADC and a DAC an output
 
     t = T x (reads of the busiest stage)                 synchronous: all stages step together
       = T x (reads of all stages)                        wavefront: one stage after another
@@ -29,7 +30,9 @@ from dbpsim.cost.quantities import quantity
 from dbpsim.cost.table import CostTable, Line
 from dbpsim.crossbar.activity import Activity, StageActivity
 from dbpsim.crossbar.hardware import Hardware
+from dbpsim.network.graph import INPUT, Network
 
+_INPUT_BITS = 8  # of a pixel
 LEAST_PLAUSIBLE_J_PER_OP = 5e-15  # the lowest figure of a designed training core: Marinella 2018, 5.5 fJ/op
 
 
@@ -58,7 +61,7 @@ def estimate(
     samples : int
         Training samples the activity is of; 0 if not known.
     states : mapping of str to int, optional
-        Neurons of every stage, all positions of one sample: what storage is for.
+        Neurons of every stage, all positions of one sample, and numbers of its "input": what storage and the chip's edge are for.
 
     Raises
     ------
@@ -80,6 +83,7 @@ def estimate(
         lines += stage_lines(name, stage, hardware, parts, timing, states.get(name, 0), samples)
         if not hardware.architecture.power_gated:
             lines += _idle(name, stage, hardware, parts, timing, read_s + write_s)
+    lines += _edge(hardware, list(stages), parts, states, samples)
     table = CostTable(
         hardware=hardware.name,
         lines=tuple(lines),
@@ -120,6 +124,19 @@ def _write_s(hardware: Hardware, activity: Activity, parts: Components) -> float
     slots = max((stage.write.slots for stage in activity.stages.values()), default=0)
     products = max((s.write.vectors * s.rows * s.columns for s in activity.stages.values()), default=0)
     return slots * ((law.pulse_s or 0.0) if law else 0.0) + products / (parts.alu.units * parts.alu.rate_Hz)
+
+
+def _edge(hardware: Hardware, names: list[str], parts: Components, states: Mapping[str, int], samples: int) -> list[Line]:
+    if not samples or INPUT not in states or not names:
+        return []
+    inputs, outputs = samples * states[INPUT], samples * states.get(names[-1], 0)
+    lines = [Line(names[0], "forward", "dram", inputs * _INPUT_BITS * parts.dram.energy_per_bit_J)]
+    if hardware.links == "analog":
+        bits = hardware.architecture.update_converter_bits
+        lines.append(Line(names[0], "forward", "edge", inputs * parts.dac.energy_J(bits)))
+        lines.append(Line(names[-1], "forward", "edge", outputs * parts.adc.energy_J(bits)))
+        lines.append(Line(names[-1], "transposed", "edge", outputs * parts.dac.energy_J(bits)))
+    return lines
 
 
 def _idle(
@@ -166,13 +183,13 @@ def _notes(table: CostTable, hardware: Hardware, parts: Components, stored: bool
         f"arrays are {'off' if how.power_gated else 'biased'} between reads; "
         + ("states of every position are in the area" if stored else "states of positions are not in the area: shapes not known")
     )
-    notes.append("not counted: leakage, data sets in DRAM, reads of a write-verify, half-selected cells, lines between arrays")
+    notes.append("not counted: leakage, reads of a write-verify, half-selected cells, lines between arrays")
     return notes
 
 
-def states_of(network: Any) -> dict[str, int]:
-    """Return the neurons of every stage of `network`, all positions of one sample."""
-    return {stage.name: math.prod(stage.shape) for stage in network.stages}
+def states_of(network: Network) -> dict[str, int]:
+    """Return the neurons of every stage of `network`, all positions of one sample, and the numbers of its input."""
+    return {INPUT: math.prod(network.input_shape)} | {stage.name: math.prod(stage.shape) for stage in network.stages}
 
 
 def cost(chip: Any, run: Any = None, **options: Any) -> CostTable:
@@ -194,6 +211,6 @@ def cost(chip: Any, run: Any = None, **options: Any) -> CostTable:
             options.setdefault(name, value)
     if getattr(run, "output", None) is not None:
         options.setdefault("samples", len(run.output))
-    if hasattr(chip, "stages"):
+    if isinstance(chip, Network):
         options.setdefault("states", states_of(chip))
     return estimate(chip.hardware, chip.activity if activity is None else activity, **options)

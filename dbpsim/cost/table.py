@@ -25,7 +25,7 @@ from dbpsim.files import write_json, write_text
 PHASES = ("forward", "transposed", "update")
 COMPONENTS = (
     "array", "idle_array", "regulation", "driver", "dac", "adc", "sample_and_hold", "amplifier", "neuron", "adder", "alu",
-    "buffer", "network_on_chip", "edge", "pulses", "pulse_generator", "control", "idle",
+    "buffer", "dram", "network_on_chip", "edge", "pulses", "pulse_generator", "control", "idle",
 )  # fmt: skip
 
 

@@ -244,6 +244,17 @@ def test_columns_that_share_a_converter_take_turns():
     assert shared.by_component["sample_and_hold"] == pytest.approx((384 + 512) * 1.3e-14 * 0.25)
 
 
+def test_the_edge_of_the_chip_converts_what_comes_in_and_goes_out():
+    parts = load_components()
+    for preset in ("pcm", "ecram"):
+        hardware, activity = by_hand(preset)
+        bare, whole = (estimate(hardware, activity, samples=3, states=s) for s in ({"a": 10}, {"a": 10, "input": 100}))
+        more = {c: whole.by_component[c] - bare.by_component[c] for c in ("dram", "edge")}
+        assert more["dram"] == pytest.approx(300 * 8 * parts.dram.energy_per_bit_J)
+        conversions = 330 * parts.dac.energy_J(8) + 30 * parts.adc.energy_J(8) if preset == "ecram" else 0.0
+        assert more["edge"] == pytest.approx(conversions)
+
+
 def test_area_is_that_of_its_parts():
     hardware, activity = by_hand()
     parts, row = load_components(), estimate(*by_hand(), states={"a": 128, "join": 10}).area_m2
@@ -268,4 +279,4 @@ def test_a_run_counts_the_outer_products_it_forms_digitally():
         run = dbp.relax(chip, x, y)
         assert [s.write.vectors for s in (chip.activity - before).stages.values()] == [products] * 2
         assert cost(chip, run).samples == 6
-        assert (cost(chip, run).by_component["edge"] > 0) == (products > 0)
+        assert (cost(chip, run).phase_J["update"]["edge"] > 0) == (products > 0)
