@@ -55,7 +55,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Augmentation", "Chip", "Hardware", "IntegrationError", "Network", "NotSettledError", "Stage", "TrainingConfig",
-    "activations", "attention", "backprop", "check", "compare", "cost", "datasets", "energy", "evaluate", "expected_cost", "fidelity",
-    "import_aihwkit", "import_crosssim", "layers", "list_devices", "load_hardware", "losses", "models", "netlist",
-    "normalisation", "pooling", "read_netlist", "recipes", "relax", "report", "settle", "to_brian", "train", "write_hardware",
+    "activations", "attention", "backprop", "check", "compare", "cost", "datasets", "energy", "evaluate", "expected_cost",
+    "fidelity", "import_aihwkit", "import_crosssim", "layers", "list_devices", "load_hardware", "losses", "models",
+    "netlist", "normalisation", "pooling", "read_netlist", "recipes", "relax", "report", "settle", "to_brian", "train",
+    "write_hardware",
 ]  # fmt: skip
