@@ -89,6 +89,23 @@ def draw_accuracy(ax: Axes, training: TrainingResult) -> Axes:
     return _draw_epochs(ax, training, ("train_accuracy", "test_accuracy"), ("training", "test"), "accuracy")
 
 
+def draw_checks(ax: Axes, training: TrainingResult) -> Axes:
+    """Draw how far the gradients of a training by relaxation were from backpropagation's at every check, worst stage."""
+    steps = [check["step"] for check in training.checks]
+    noise = [0.0 if check["signal_to_noise"] is None else 1.0 / check["signal_to_noise"] for check in training.checks]
+    series = {
+        "relative error": [check["relative_error"] for check in training.checks],
+        "misalignment 1 - cos": [check["misalignment"] for check in training.checks],
+        "1 / SNR": noise,
+    }
+    for (label, values), style, colour in zip(series.items(), ("o-", "s--", "^:"), COLOURS, strict=False):
+        ax.semilogy(steps, [max(value, _FLOOR) for value in values], style, color=colour, label=label)
+    ax.set_xlabel("step (exact agreement is drawn at 1e-17)" if min(series["relative error"]) == 0 else "step")
+    ax.set_ylabel("against exact backpropagation")
+    ax.legend()
+    return ax
+
+
 def _draw_epochs(ax: Axes, training: TrainingResult, keys: tuple[str, str], labels: tuple[str, str], what: str) -> Axes:
     epochs = [e["epoch"] for e in training.epochs]
     for key, label, style, colour in zip(keys, labels, ("o-", "s--"), COLOURS, strict=False):
@@ -182,13 +199,13 @@ def png(figure: Figure) -> bytes:
 
 
 def save_training_curves(training: TrainingResult, path: Path) -> None:
-    """Write loss and accuracy over the epochs as a PNG."""
+    """Write loss and accuracy over the epochs, and the checks of a relaxation over the steps, as a PNG."""
+    draws = [draw_loss, draw_accuracy, *([draw_checks] if training.checks else [])]
 
-    def both(ax: Axes, result: TrainingResult) -> Axes:
+    def side_by_side(ax: Axes, result: TrainingResult) -> None:
         figure = ax.figure
         ax.remove()
-        left, right = figure.subplots(1, 2)
-        draw_loss(left, result)
-        return draw_accuracy(right, result)
+        for draw, place in zip(draws, figure.subplots(1, len(draws)), strict=True):
+            draw(place, result)
 
-    write_bytes(path, png(drawn(both, training)))
+    write_bytes(path, png(drawn(side_by_side, training, size=(SIZE[0] * len(draws) / 2, SIZE[1]))))
