@@ -10,6 +10,7 @@ here, by one sweep forward and one back of the digital network through the conve
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,6 +57,13 @@ def as_matrix(layer: WeightLayer) -> np.ndarray:
     return weight.reshape(-1, weight.shape[-1]) if weight.ndim == 4 else weight.T
 
 
+def positions(layer: WeightLayer) -> int:
+    """Return the vectors that a read of `layer` takes a sample: positions of a convolution, or tokens."""
+    if isinstance(layer, Conv2d):
+        return math.prod(layer.output_size)
+    return math.prod(layer.input_shape[:-1])  # type: ignore[attr-defined]
+
+
 def read_back(stage: Stage) -> bool:
     """Return whether the stress of `stage` goes through its weight: not where only the input is behind it."""
     return stage.parents != ("input",) or parameters_in_front(stage)
@@ -93,19 +101,28 @@ def measured_statistics(
     1.0
     """
     hardware = load_hardware(hardware)
+    forward, transposed = {}, {}
+    for stage, (a, d) in signals(network, x, y).items():
+        layer = stage.weight_layer
+        assert layer is not None
+        forward[stage.name] = _forward(layer, a, hardware)
+        if read_back(stage):
+            transposed[stage.name] = _transposed(layer, d, hardware)
+    return Statistics(forward, transposed, f"drives: measured on a digital batch of {len(x)}")
+
+
+def signals(network: Network, x: np.ndarray, y: np.ndarray) -> dict[Stage, tuple[np.ndarray, np.ndarray]]:
+    """Return, for every weight stage, what its weight is driven by forward and transposed: a and d of the gradient sum d a^T."""
     network = network.digital() if isinstance(network, Chip) else network
     at = network.sweep(network.as_input(x), training=True)
     stress = {network.output: network.loss.gradient(at.values[network.output], y)}
     pull(network, at, reversed(network.stages), stress, stress)
-    forward, transposed = {}, {}
+    found = {}
     for stage in network.weight_stages:
         place = next(i for i, layer in enumerate(stage.layers) if isinstance(layer, WeightLayer))
-        layer, memory = stage.weight_layer, at.memory[stage.name]
-        assert layer is not None
-        forward[stage.name] = _forward(layer, memory[place], hardware)
-        if read_back(stage):
-            transposed[stage.name] = _transposed(layer, _at_weight(stage, place, memory, stress[stage.name]), hardware)
-    return Statistics(forward, transposed, f"drives: measured on a digital batch of {len(x)}")
+        memory = at.memory[stage.name]
+        found[stage] = memory[place], _at_weight(stage, place, memory, stress[stage.name])
+    return found
 
 
 def _at_weight(stage: Stage, place: int, memory: list[Any], d: np.ndarray) -> np.ndarray:

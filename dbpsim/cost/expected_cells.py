@@ -54,14 +54,11 @@ def expected_cells(matrix: np.ndarray, hardware: Hardware, name: str, seed: int 
     >>> round(cells.forward_S * 1e6, 2), cells.cells
     (1.5, 4)
     """
-    sample = _sample(matrix, hardware, stream(seed, name, "expected cells"))
-    mapping = hardware.mapping
-    parts = range(mapping.slices if mapping.scheme == "bit_sliced" else 1)
-    alike = hardware.model_copy(update={"mapping": mapping.model_copy(update={"scale": "matrix"})})
-    held = [Cells(sample, alike, name, seed, part) for part in parts]
-    share = matrix.size / sample.size
+    sample = cell_sample(matrix, hardware, _SAMPLE, name, seed)
+    held = sample.cells
+    share = matrix.size / sample.weights.size
     conductance = share * sum(float(g.sum(dtype=np.float64)) for cells in held for _, g in cells.sides)
-    banks = 2 if mapping.transpose == "replica" else 1
+    banks = 2 if hardware.mapping.transpose == "replica" else 1
     return ExpectedCells(
         forward_S=conductance + _reference(matrix.shape, hardware, held[0]),
         transposed_S=conductance,
@@ -77,24 +74,52 @@ def _reference(shape: tuple[int, ...], hardware: Hardware, cells: Cells) -> floa
     return float(cells.g_minus.flat[0]) * shape[0] * tile_count((shape[0], shape[1]), hardware.tile)[1]
 
 
-def _sample(matrix: np.ndarray, hardware: Hardware, random: np.random.Generator) -> np.ndarray:
+@dataclass(frozen=True)
+class CellSample:
+    """Some weights of a matrix and the cells, of every slice, that hold them.
+
+    Attributes
+    ----------
+    weights : array
+        Over `unit`, so that the largest a matrix, tile or column holds is 1.
+    cells : list of Cells
+    unit : float
+        Weight that 1 stands for, the mean of the sample.
+    """
+
+    weights: np.ndarray
+    cells: list[Cells]
+    unit: float
+
+
+def cell_sample(matrix: np.ndarray, hardware: Hardware, shape: tuple[int, int], name: str, seed: int = 0) -> CellSample:
+    """Return a sample of `shape` (all, where the matrix is smaller) of the weights of `matrix`, programmed."""
+    mapping, random = hardware.mapping, stream(seed, name, "expected cells")
+    weights, unit = _sample(matrix, hardware, shape, random)
+    parts = range(mapping.slices if mapping.scheme == "bit_sliced" else 1)
+    alike = hardware.model_copy(update={"mapping": mapping.model_copy(update={"scale": "matrix"})})
+    return CellSample(weights, [Cells(weights, alike, name, seed, part) for part in parts], unit)
+
+
+def _sample(
+    matrix: np.ndarray, hardware: Hardware, shape: tuple[int, int], random: np.random.Generator
+) -> tuple[np.ndarray, float]:
     # Weights over the largest of their matrix, tile or column; the first is such a largest one, which sets the limit.
-    rows, columns = matrix.shape
-    if matrix.size <= _SAMPLE[0] * _SAMPLE[1]:
-        at = np.arange(matrix.size)
-        shape = rows, columns
+    columns = matrix.shape[1]
+    if matrix.size <= shape[0] * shape[1]:
+        at, shape = np.arange(matrix.size), (matrix.shape[0], columns)
     else:
-        at = np.sort(random.integers(0, matrix.size, _SAMPLE[0] * _SAMPLE[1]))
-        shape = _SAMPLE
-    limits = limits_at(_limits(matrix, hardware), at, columns, hardware.tile)
+        at = np.sort(random.integers(0, matrix.size, shape[0] * shape[1]))
+    unit = limits_at(_limits(matrix, hardware), at, columns, hardware.tile) / headroom_of(hardware)
     row, column = np.divmod(at, columns)
-    found = (matrix[row, column] / limits * _headroom(hardware)).astype(matrix.dtype)
+    found = (matrix[row, column] / unit).astype(matrix.dtype)
     if matrix.size > found.size:
         found[0] = 1.0
-    return found.reshape(shape)
+    return found.reshape(shape), float(unit.mean())
 
 
-def _headroom(hardware: Hardware) -> float:
+def headroom_of(hardware: Hardware) -> float:
+    """Return w_max over the largest weight, clipping switched off or not."""
     headroom = hardware.mapping.headroom
     return headroom if hardware.effects.clipping else max(headroom, 1.0)
 
@@ -103,4 +128,4 @@ def _limits(matrix: np.ndarray, hardware: Hardware) -> np.ndarray:
     if hardware.mapping.scale != "matrix":
         return weight_limits(matrix, hardware)
     largest = max(float(matrix.max(initial=0.0)), -float(matrix.min(initial=0.0))) or 1.0  # in the order of memory: quicker
-    return np.full((1, 1), largest * _headroom(hardware))
+    return np.full((1, 1), largest * headroom_of(hardware))

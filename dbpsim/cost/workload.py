@@ -19,15 +19,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
 from dbpsim.cost.components import Components
 from dbpsim.cost.drive_law import expected_statistics
-from dbpsim.cost.drives import Statistics, as_matrix, matrix_shape, parameters_in_front, read_back
+from dbpsim.cost.drives import Statistics, as_matrix, matrix_shape, parameters_in_front, positions, read_back
 from dbpsim.cost.estimate import estimate, states_of
 from dbpsim.cost.expected_cells import expected_cells
+from dbpsim.cost.expected_updates import Change, assumed_changes, expected_update
 from dbpsim.cost.table import CostTable
 from dbpsim.credit.settling import clocks_to
 from dbpsim.crossbar.activity import Activity, Counts, StageActivity
@@ -62,6 +63,7 @@ def expected_activity(
     updates: int = 0,
     statistics: Statistics | None = None,
     reads: Mapping[str, Reads] | None = None,
+    changes: Mapping[str, Change] | None = None,
 ) -> Activity:
     """Return the activity that runs of `network` on `hardware` are expected to record.
 
@@ -75,11 +77,13 @@ def expected_activity(
     forward_reads, transposed_reads : int
         Of every array; none transposed where only the input is behind.  With any of these the gradient is formed once.
     updates : int
-        Steps of training whose writes are counted.
+        Steps of training whose writes are counted (`dbpsim.cost.expected_updates`).
     statistics : Statistics, optional
         How hard lines are driven; expected (`dbpsim.cost.drive_law`) where not measured.
     reads : mapping of stage name to Reads, optional
         In place of the two numbers, from `reads_of`.
+    changes : mapping of stage name to Change, optional
+        How far a step moves the weights; by default an assumed share of them.
 
     Raises
     ------
@@ -106,7 +110,24 @@ def expected_activity(
     for stage in network.weight_stages:
         each = given if reads is None else reads[stage.name]
         stages[stage.name] = _stage_activity(stage, hardware, batch, each, statistics)
+    if updates:
+        changes = assumed_changes(network, batch) if changes is None else changes
+        stages = {stage.name: _with_updates(stage, stages[stage.name], hardware, changes, updates) for stage in network.weight_stages}
     return Activity(MappingProxyType(stages))
+
+
+def _with_updates(
+    stage: Stage, activity: StageActivity, hardware: Hardware, changes: Mapping[str, Change], updates: int
+) -> StageActivity:
+    layer = stage.weight_layer
+    assert layer is not None
+    written, read = expected_update(as_matrix(layer), hardware, changes[stage.name], stage.name)
+    write, forward = activity.write, activity.forward
+    for name in ("cells", "pulses", "slots"):
+        write = replace(write, **{name: updates * getattr(written, name)})
+    for name in ("vectors", "outputs", "sensed"):
+        forward = replace(forward, **{name: getattr(forward, name) + updates * getattr(read, name)})
+    return replace(activity, write=write, forward=forward)
 
 
 def expected_cost(
@@ -165,13 +186,6 @@ def _stage_activity(stage: Stage, hardware: Hardware, batch: int, reads: Reads, 
     slices, banks = mapping.slices if mapping.scheme == "bit_sliced" else 1, 2 if mapping.transpose == "replica" else 1
     write = Counts(vectors=0 if hardware.update.in_place else vectors * reads.gradients)  # outer products
     return StageActivity(shape[0], shape[1], down * across * slices * banks, forward, transposed, write)
-
-
-def positions(layer: WeightLayer) -> int:
-    """Return the vectors that a read of `layer` takes a sample: positions of a convolution, or tokens."""
-    if isinstance(layer, Conv2d):
-        return math.prod(layer.output_size)
-    return math.prod(layer.input_shape[:-1])  # type: ignore[attr-defined]
 
 
 def reads_of(network: Network, schedule: str, steps: int | None = None) -> dict[str, Reads]:
