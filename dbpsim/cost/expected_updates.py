@@ -7,11 +7,12 @@
     tiki_taka, tiki_taka_2                        the same for A, and the reads of transfers
 
 Blind controllers keep what is less than a step dw, so before the sample's step its remainders are drawn from where a random
-walk that is reset at a step spends its time: density 1 + 0.58 r - |x| on (-1, 1) steps, r = rms / dw (triangular for small r; the
+walk that is reset at a step spends its time: density 1 + 0.58 r - |x| on (-1, 1) steps, r = rms / dw (triangular for small r;
 0.58 is Siegmund's overshoot of a discrete walk).  For small r that gives r^2 pulses a cell and step, for large r the mean of |r z|.
 
-Not expected: pulses of Tiki-Taka's transfers, which follow from what A has gathered, and refreshes of pairs that are full after
-many steps; gradients that keep their sign over steps move cells by more than independent ones of the same size.
+Not expected: pulses of Tiki-Taka's transfers, which follow from what A has gathered; refreshes of pairs that are full after many
+steps; what trains without management lose where their probability would be above 1 (pulses are then fewer).  Gradients that keep
+their sign over steps move cells by more than independent ones of the same size.
 """
 
 from __future__ import annotations
@@ -122,7 +123,8 @@ def expected_update(matrix: np.ndarray, hardware: Hardware, change: Change, name
     >>> from dbpsim.crossbar import load_hardware
     >>> matrix = np.random.default_rng(0).standard_normal((64, 32))
     >>> step = Change(0.01, np.zeros(64), np.zeros(32), np.zeros(1))
-    >>> written, _ = expected_update(matrix, load_hardware("pcm", {"update.mode": "write_verify"}), step, "fc")
+    >>> hardware = load_hardware("pcm", {"update.mode": "write_verify", "mapping.headroom": 2.0})
+    >>> written, _ = expected_update(matrix, hardware, step, "fc")
     >>> written.cells == 2 * matrix.size  # all are programmed anew
     True
     """

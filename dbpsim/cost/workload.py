@@ -16,7 +16,6 @@ inputs beyond a fixed range.  Wires are left out: power is that of cells at full
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -37,7 +36,6 @@ from dbpsim.crossbar.mapping import tile_count
 from dbpsim.crossbar.read_counts import read_counts
 from dbpsim.network.activations import Activation
 from dbpsim.network.graph import INPUT, Network, Stage
-from dbpsim.network.layers import Conv2d, WeightLayer
 
 _OFFSETS = ("bias", "shift", "position")
 
