@@ -8,7 +8,7 @@
 
 Blind controllers keep what is less than a step dw, so before the sample's step its remainders are drawn from where a random
 walk that is reset at a step spends its time: density 1 + 0.58 r - |x| on (-1, 1) steps, r = rms / dw (triangular for small r;
-0.58 is Siegmund's overshoot of a discrete walk).  For small r that gives r^2 pulses a cell and step, for large r the mean of |r z|.
+0.58 is Siegmund's overshoot of a discrete walk).  For small r that gives r^2 pulses a cell and step, for large r |r z|'s mean.
 
 Not expected: pulses of Tiki-Taka's transfers, which follow from what A has gathered; refreshes of pairs that are full after many
 steps; what trains without management lose where their probability would be above 1 (pulses are then fewer).  Gradients that keep

@@ -110,7 +110,8 @@ def expected_activity(
         stages[stage.name] = _stage_activity(stage, hardware, batch, each, statistics)
     if updates:
         changes = assumed_changes(network, batch) if changes is None else changes
-        stages = {stage.name: _with_updates(stage, stages[stage.name], hardware, changes, updates) for stage in network.weight_stages}
+        for stage in network.weight_stages:
+            stages[stage.name] = _with_updates(stage, stages[stage.name], hardware, changes, updates)
     return Activity(MappingProxyType(stages))
 
 
