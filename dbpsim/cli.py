@@ -94,6 +94,8 @@ def _parser() -> argparse.ArgumentParser:
     report = add("report", report_command, "report fidelity, energy and latency of one training step on hardware")
     _problem(report)
     report.add_argument("--out", required=True, help="folder of the report")
+    report.add_argument("--compare", help="modes beside the dyadic ones, comma-separated: digital-gpu,analog-bp")
+    report.add_argument("--components", default="default", help="default, or the TOML file of a component library")
     _relaxation(report)
     modes = add("compare", compare_command, "compare what a training sample costs: dyadic, classical analog, digital, ...")
     modes.add_argument("model", help="vgg9, resnet18, tiny_vit or mlp:784-256-10")

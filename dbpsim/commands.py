@@ -212,7 +212,10 @@ def report_command(args: argparse.Namespace) -> int:
     exact = backprop(net, x, y)
     chip: Network = net if args.hardware is None else Chip.program(net, args.hardware, seed=args.seed)
     run = relax(chip, x, y, eta=args.eta, coupling=args.coupling, coordinates=args.coordinates, record=True)
-    page = report(chip, run, args.out, exact=exact, dataset_label=label, command=_command(args))
+    modes = args.compare.split(",") if args.compare else None
+    page = report(
+        chip, run, args.out, exact=exact, dataset_label=label, command=_command(args), compare=modes, components=args.components
+    )
     document: dict[str, Any] = {"report": str(page), "fidelity": fidelity(run.gradients, exact.gradients).to_dict()}
     if isinstance(chip, Chip):
         document["cost"] = cost(chip, run).to_dict()

@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dbpsim.chip import Chip
+from dbpsim.cost.comparison import Comparison
+from dbpsim.cost.comparison import compare as compare_modes
 from dbpsim.cost.components import Components, load_components
 from dbpsim.cost.estimate import cost
+from dbpsim.cost.uncertainty import uncertainty
 from dbpsim.credit.backprop import Backprop
 from dbpsim.credit.fidelity import fidelity
 from dbpsim.credit.relax import Relaxation
@@ -36,6 +39,7 @@ from dbpsim.training.loop import TrainingResult
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_DYADIC = ("dyadic-free", "dyadic-clocked", "dyadic-wavefront")  # in every comparison
 _MANIFEST = "provenance.json"
 
 
@@ -50,6 +54,7 @@ def report(
     title: str | None = None,
     command: str | None = None,
     components: str | Path | Components = "default",
+    compare: Sequence[str] | Comparison | None = None,
 ) -> Path:
     """Write the report of `run` on `network` into the folder `out`; return the page's path.
 
@@ -69,17 +74,26 @@ def report(
         The page's heading; what reproduces it.
     components : str, path or Components
         The library the cost is worked out with.
+    compare : sequence of str or Comparison, optional
+        Modes to set beside the dyadic ones (`dbpsim.cost.modes.list_modes`), or a comparison that was made already.
+
+    Raises
+    ------
+    ValueError
+        For an unknown mode, or modes to compare where there is no chip.
     """
     library = load_components(components)
-    contents = _contents(network, run, exact, training, dataset_label, command, library)
+    beside = _comparison(network, run, compare, library)
+    contents = _contents(network, run, exact, training, dataset_label, command, library, beside)
     heading = title or f"dbpsim: {network.name}" + (f" on {network.hardware.name}" if isinstance(network, Chip) else "")
     files = _files(heading, contents)
     return write_report(Path(out), files)
 
 
 def _contents(
-    network: Network, run: Any, exact: Any, training: Any, label: str | None, command: str | None, library: Components
-) -> Contents:
+    network: Network, run: Any, exact: Any, training: Any, label: str | None, command: str | None, library: Components,
+    beside: Comparison | None,
+) -> Contents:  # fmt: skip
     chip = network if isinstance(network, Chip) else None
     seeds = {"weights": network.seed, "chip": None if chip is None else chip.chip_seed}
     return Contents(
@@ -90,10 +104,22 @@ def _contents(
         training=training,
         cost=None if chip is None else cost(chip, run, components=library),
         components=None if chip is None else library,
+        uncertainty=None if chip is None else uncertainty(lambda parts: cost(chip, run, components=parts), library),
+        comparison=beside,
+        ranges={} if beside is None else beside.ranges(),
         provenance=provenance(seeds, command),
         environment=environment(),
         command=command,
     )
+
+
+def _comparison(network: Network, run: Any, compare: Any, library: Components) -> Comparison | None:
+    if compare is None or isinstance(compare, Comparison):
+        return compare
+    if not isinstance(network, Chip):
+        raise ValueError("compare: found no hardware; accepted: modes beside a chip.")
+    modes = [*_DYADIC, *(name for name in compare if name not in _DYADIC)]
+    return compare_modes(network, modes=modes, components=library, eta=min(1.0, getattr(run, "eta", 1.0)), batch=len(run.output))
 
 
 def _facts(network: Network, run: Any, label: str | None) -> dict[str, Any]:

@@ -82,6 +82,79 @@ class Waves(_Open):
     energy: list[float | None]
 
 
+class ModeData(_Open):
+    """One training sample by one mode."""
+
+    name: str
+    label: str
+    energy_per_sample_J: float
+    latency_per_sample_s: float
+    energy_per_training_J: float
+    latency_per_training_s: float
+    area_m2: float
+    p5_J: float = Field(description="5th percentile of the energy of a sample")
+    p95_J: float
+    assumptions: list[str]
+
+
+class ComparisonData(_Open):
+    """Training by several modes."""
+
+    hardware: str
+    bits: float = Field(description="to which gradients settle")
+    batch: int
+    images: int
+    epochs: int
+    modes: list[ModeData]
+    decisive: list[str]
+
+
+class TornadoBar(_Strict):
+    """Energy of the step with one figure at either end of its range."""
+
+    figure: str
+    low: float
+    high: float
+    energy_at_low_J: float
+    energy_at_high_J: float
+
+
+class UncertaintyData(_Open):
+    """What the ranges of component figures make of the energy of the step."""
+
+    draws: int
+    seed: int
+    percentiles: list[float]
+    energy_J: list[float] = Field(description="at the percentiles")
+    nominal_energy_J: float
+    tornado: list[TornadoBar]
+
+
+class EnergyLimit(_Strict):
+    """One bound of physics."""
+
+    limit: str
+    energy_per_multiply_accumulate_J: float
+    times_above: float = Field(description="energy of this design over the bound")
+    what: str
+    source: str
+
+
+class TimeLimit(_Strict):
+    """The least time of one sample to settle."""
+
+    schedule: str
+    least_s: float
+
+
+class LimitsData(_Strict):
+    """What physics allows at a resolution."""
+
+    bits: float
+    energy: list[EnergyLimit]
+    time: list[TimeLimit]
+
+
 class HardwareSetting(_Strict):
     """One setting of the hardware, the device included."""
 
@@ -137,7 +210,10 @@ class ReportDocument(_Strict):
     fidelity: GradientErrors | None = None
     training: TrainingData | None = None
     cost: CostData | None = None
+    comparison: ComparisonData | None = None
     settling: Waves | None = None
+    uncertainty: UncertaintyData | None = None
+    limits: LimitsData | None = None
     assumptions: Assumptions | None = None
     provenance: Provenance
     command: str | None = Field(None, description="makes the report again")

@@ -45,14 +45,17 @@ def _accuracy(contents: Contents) -> str:
 
 
 def _cost(contents: Contents) -> str:
-    table = contents.cost
+    table, samples = contents.cost, contents.samples
     if table is None:
         return "No hardware, so no energy, latency or area."
-    samples = contents.samples
     area = f"; {shown(table.total_area_m2, 'm2')} of silicon" if table.total_area_m2 else ""
+    between = ""
+    if contents.uncertainty is not None:
+        low, _, high = (shown(value / samples, "J") for value in contents.uncertainty.energy_J)
+        between = f" (90 % of draws: {low} to {high})"
     return (
-        f"A training sample takes {shown(table.total_J / samples, 'J')} and {shown(table.latency_s / samples, 's')} "
-        f"on this hardware as modelled{area}."
+        f"A training sample of this run, {table.schedule}, takes {shown(table.total_J / samples, 'J')}{between} and "
+        f"{shown(table.latency_s / samples, 's')}{area}."
     )
 
 
@@ -61,7 +64,28 @@ def _decides(contents: Contents) -> str:
     if table is None or not table.total_J:
         return "Nothing was costed."
     component, phase = (max(by, key=by.__getitem__) for by in (table.by_component, table.by_phase))
-    return (
-        f"{table.by_component[component] / table.total_J:.0%} of the energy is {component.replace('_', ' ')}; "
+    said = [
+        f"{table.by_component[component] / table.total_J:.0%} of the energy is {component.replace('_', ' ')}, "
         f"{table.by_phase[phase] / table.total_J:.0%} goes into the {phase} phase."
-    )
+    ]
+    if contents.comparison is not None:
+        said += _against(contents)
+    return " ".join(said)
+
+
+def _against(contents: Contents) -> list[str]:
+    # the dyadic mode that takes least energy against each other one
+    rows = contents.comparison.rows  # type: ignore[union-attr]
+    best = min((row for row in rows if row.name.startswith("dyadic")), key=lambda row: row.energy_J, default=None)
+    others = [row for row in rows if not row.name.startswith("dyadic")]
+    if best is None or not others:
+        return []
+    pairs = [
+        f"{row.label} takes {_times(row.energy_J, best.energy_J)} its energy and {_times(row.latency_s, best.latency_s)} its time"
+        for row in others
+    ]
+    return [f"Best dyadic mode {best.label.removeprefix('dyadic, ')} ({shown(best.energy_J, 'J')} a sample): {'; '.join(pairs)}."]
+
+
+def _times(value: float, reference: float) -> str:
+    return f"{value / reference:.2g} x" if reference else "-"

@@ -1,0 +1,44 @@
+"""What physics allows, beside what was costed: the least energy of a multiply-accumulate and the least time to settle."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dbpsim.cost.limits import bits_of, clocked_settling_time_s, settling_time_s
+from dbpsim.report.contents import Contents
+from dbpsim.report.elements import Column, Section, Table
+
+_ENERGY = (
+    Column("limit", "limit"), Column("energy_per_multiply_accumulate_J", "least energy a multiply-accumulate", "J"),
+    Column("times_above", "this design is above by", form=".2g"), Column("what", "what it bounds", prose=True),
+    Column("source", "source", prose=True),
+)  # fmt: skip
+_TIME = (Column("schedule", "schedule"), Column("least_s", "least time", "s"))
+
+
+def limits_section(contents: Contents) -> Section | None:
+    """Return the bounds at the resolution of a read, with the resolution that the gradient reached."""
+    table, chip = contents.cost, contents.chip
+    if table is None or chip is None:
+        return None
+    each, bits, tau = table.joules_per_multiply_accumulate, contents.bits, chip.hardware.clock.tau_s
+    energy = [[limit.name, limit.energy_J, each / limit.energy_J, limit.text, limit.source] for limit in contents.limits]
+    time: list[list[Any]] = [
+        ["free-running, all stages at once", settling_time_s(chip.depth, bits, tau)],
+        ["one stage after another, forward and back", clocked_settling_time_s(chip.depth, bits, tau)],
+    ]
+    reached = ""
+    if contents.fidelity is not None and contents.fidelity.whole.signal_to_noise > 0:
+        ratio = contents.fidelity.whole.signal_to_noise
+        if ratio < float("inf"):
+            reached = f" The gradient that came out has {contents.fidelity.whole.signal_to_noise_dB:.0f} dB, {bits_of(ratio):.1f} bits."
+    text = f"At {bits:g} bits of full scale a read, {chip.hardware.tile.rows} rows a tile, 300 K.{reached}"
+    return Section(
+        "limits", "Physical limits", [text],
+        tables=[Table("limits_energy", "Energy.", _ENERGY, energy), Table("limits_time", "Time of one sample to settle.", _TIME, time)],
+        data={
+            "bits": bits,
+            "energy": [dict(zip((c.key for c in _ENERGY), row, strict=True)) for row in energy],
+            "time": [dict(zip((c.key for c in _TIME), row, strict=True)) for row in time],
+        },
+    )  # fmt: skip
