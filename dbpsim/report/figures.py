@@ -177,8 +177,10 @@ def drawn(draw: Callable[..., Any], *data: Any, size: tuple[float, float] = SIZE
     with mpl.rc_context(style):
         figure = Figure(figsize=size, layout="constrained")
         draw(figure.subplots(), *data)
-        FigureCanvasAgg(figure).draw()
-    figure.set_layout_engine("none")  # it has been laid out: not again for every file
+        FigureCanvasAgg(figure)
+        for _ in range(2):  # the layout needs the sizes that the first pass finds
+            figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # not again for every file
     return figure
 
 

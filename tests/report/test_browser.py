@@ -20,6 +20,7 @@ def page(tmp_path_factory):
     trained = dbp.train(net, train, test, epochs=2, batch=16)
     return dbp.report(
         chip, run, tmp_path_factory.mktemp("report"), exact=exact, training=trained,
+        compare=["digital-gpu", "analog-bp"],
         dataset_label="<script>document.title='stolen'</script>", title=f"Report {_LONG}", command=f"dbpsim {_LONG}",
     )  # fmt: skip
 

@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 import dbpsim as dbp
+from dbpsim.cost.quantities import quantity
+from dbpsim.report.elements import Column, Table
 from dbpsim.report.schema import json_schema
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,6 +136,111 @@ def test_little_data_still_make_a_report_and_strict_json(problem, tmp_path, kind
     document = _strict(tmp_path / "report.json")
     assert document["cost"] is None
     assert (document["fidelity"] is None) == (kind == "backprop alone")
+
+
+@pytest.fixture(scope="module")
+def compared(problem, tmp_path_factory):
+    """A report with everything, under a name that LaTeX and HTML would stumble over."""
+    net, x, y = problem
+    odd = dbp.load_hardware("pcm").model_copy(update={"name": r"p&c_m <b>50 % \input{/etc/passwd} $x^2$ ~#"})
+    chip = dbp.Chip.program(net, odd, seed=1)
+    run = dbp.relax(chip, x, y, record=True)
+    out = tmp_path_factory.mktemp("compared")
+    dbp.report(chip, run, out, exact=dbp.backprop(net, x, y), compare=["digital-gpu", "analog-bp"])
+    return chip, run, out
+
+
+def test_modes_and_ranges_are_those_of_the_cost_model(compared):
+    chip, run, out = compared
+    document = _strict(out / "report.json")
+    modes = {row["name"]: row for row in document["comparison"]["modes"]}
+    assert list(modes) == ["dyadic-free", "dyadic-clocked", "dyadic-wavefront", "digital-gpu", "analog-bp"]
+    expected = {row.name: row for row in dbp.compare(chip, modes=list(modes), batch=16).rows}
+    for name, row in modes.items():
+        assert row["energy_per_sample_J"] == expected[name].energy_J
+        assert row["latency_per_sample_s"] == expected[name].latency_s
+        assert 0 < row["p5_J"] < row["p95_J"]
+    found = document["uncertainty"]
+    assert found["nominal_energy_J"] == pytest.approx(dbp.cost(chip, run).total_J, rel=1e-12)
+    assert found["energy_J"] == sorted(found["energy_J"])
+    swings = [abs(bar["energy_at_high_J"] - bar["energy_at_low_J"]) for bar in found["tornado"]]
+    assert swings == sorted(swings, reverse=True)
+
+
+def test_the_verdict_is_five_lines_with_the_numbers_of_the_data(compared):
+    document = _strict(compared[2] / "report.json")
+    said = {line["heading"]: line["sentence"] for line in document["verdict"]}
+    assert len(said) == len(document["verdict"]) == 5
+    assert f"{document['fidelity']['all']['misalignment']:.1e}" in said["Gradient"]
+    assert quantity(document["cost"]["total_energy_J"] / 16, "J") in said["Cost"]
+    rows = {row["name"]: row["energy_per_sample_J"] for row in document["comparison"]["modes"]}
+    best = min(energy for name, energy in rows.items() if name.startswith("dyadic"))
+    assert f"{rows['digital-gpu'] / best:.2g} x its energy" in said["What decides it"]
+
+
+def test_limits_stand_below_what_was_costed(compared):
+    document = _strict(compared[2] / "report.json")
+    each = document["cost"]["energy_per_multiply_accumulate_J"]
+    for limit in document["limits"]["energy"]:
+        assert limit["times_above"] == pytest.approx(each / limit["energy_per_multiply_accumulate_J"])
+        assert limit["times_above"] > 1
+    assert document["limits"]["bits"] == 8
+
+
+def test_every_constant_has_unit_and_source(compared):
+    document = _strict(compared[2] / "report.json")
+    library = document["assumptions"]["library"]
+    assert len(library) > 20
+    for figure in library:
+        assert figure["unit"]
+        assert len(figure["source"]) > 10
+        if figure["low"] is not None:
+            assert figure["low"] <= figure["value"] <= figure["high"]
+    sourced = {row["setting"] for row in document["assumptions"]["hardware"] if row["source"]}
+    assert {"device.conductance.g_max_S", "clock.tau_s", "read.v_read_V", "tile.rows"} <= sourced
+
+
+def test_the_latex_is_balanced_and_names_are_only_text(compared):
+    text = (compared[2] / "tables.tex").read_text()
+    assert text.isascii()
+    assert not re.search(r"\\(?:input|write|include|def|catcode)", text)
+    assert "/etc/passwd" in text  # as words
+    bare = re.sub(r"\\[a-zA-Z]+|\\[{}&%$#_\\]", " ", text)  # without commands and escaped characters
+    depth = 0
+    for character in re.sub(r"^%.*", "", bare, flags=re.MULTILINE):
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        assert depth >= 0
+        assert character not in "%$#_^~"
+    assert depth == 0
+    tables = re.findall(r"\\begin\{tabular\}\{([lr]+)\}(.*?)\\end\{tabular\}", text, flags=re.DOTALL)
+    assert len(tables) == text.count(r"\begin{table}") == text.count(r"\end{table}") > 5
+    for sides, body in tables:
+        rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+        assert len(rows) > 1
+        assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(sides) - 1}
+        assert body.split()[0] == r"\toprule"
+        assert body.split()[-1] == r"\bottomrule"
+
+
+def test_tables_of_the_page_are_those_of_the_files(compared):
+    table = Table("a", "A.", (Column("x_J", "x", "J"), Column("n", "n", form="d"), Column("w", "w", group=True)),
+                  [[1e-12, 3, "why"], [None, 4, "why"]])  # fmt: skip
+    assert table.csv() == "x_J,n,w\n1e-12,3,why\n,4,why\n"
+    assert table.texts == [["1 pJ", "3"], ["-", "4"]]
+    assert table.groups == ["why", ""]
+    for path in compared[2].glob("*.csv"):
+        head, *rows = csv.reader(path.read_text().splitlines())
+        assert rows
+        assert {len(row) for row in rows} == {len(head)}
+
+
+def test_what_cannot_be_compared_is_refused_before_anything_is_written(problem, tmp_path):
+    net, x, y = problem
+    with pytest.raises(ValueError, match="no hardware"):
+        dbp.report(net, dbp.backprop(net, x, y), tmp_path / "r", compare=["digital-gpu"])
+    with pytest.raises(ValueError, match="digital-gpu"):
+        _chip_report(problem, tmp_path / "r", compare=["digital-gpuu"])
+    assert not (tmp_path / "r").exists()
 
 
 def test_a_second_report_leaves_nothing_of_the_first(problem, tmp_path):

@@ -34,9 +34,9 @@ def comparison_section(contents: Contents) -> Section | None:
     columns = (Column("label", "mode"), *(Column(f"{c}_J", c.replace("_", " "), "J") for c in used))
     return Section(
         "comparison", "Other ways to train the same network",
-        [f"Expected from shapes and statistics, not run: one sample of a batch of {data['batch']}, settled to {data['bits']} bits; a "
-         f"training is {data['epochs']} epochs of {data['images']:,} images. The hardware, device, library and update are the same "
-         "in every analog mode; the range is what the ranges of component figures make of it."],
+        [f"Expected from shapes and statistics, not run: one sample of a batch of {data['batch']}, settled to {data['bits']} "
+         f"bits; a training is {data['epochs']} epochs of {data['images']:,} images. Hardware, device, library and update are "
+         "the same in every analog mode; the range is what the ranges of component figures make of it."],
         [
             Figure("modes", "Energy of a training sample by mode, with its 5 to 95 % range and the least that physics allows.",
                    partial(draw_comparison, comparison=found, ranges=ranges, limits=contents.limits), (6.6, 3.4)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from dbpsim.cost.limits import bits_of, clocked_settling_time_s, settling_time_s
@@ -28,14 +29,16 @@ def limits_section(contents: Contents) -> Section | None:
         ["one stage after another, forward and back", clocked_settling_time_s(chip.depth, bits, tau)],
     ]
     reached = ""
-    if contents.fidelity is not None and contents.fidelity.whole.signal_to_noise > 0:
-        ratio = contents.fidelity.whole.signal_to_noise
-        if ratio < float("inf"):
-            reached = f" The gradient that came out has {contents.fidelity.whole.signal_to_noise_dB:.0f} dB, {bits_of(ratio):.1f} bits."
+    if contents.fidelity is not None and 0 < contents.fidelity.whole.signal_to_noise < math.inf:
+        whole = contents.fidelity.whole
+        reached = f" The gradient came out at {whole.signal_to_noise_dB:.0f} dB, {bits_of(whole.signal_to_noise):.1f} bits."
     text = f"At {bits:g} bits of full scale a read, {chip.hardware.tile.rows} rows a tile, 300 K.{reached}"
     return Section(
         "limits", "Physical limits", [text],
-        tables=[Table("limits_energy", "Energy.", _ENERGY, energy), Table("limits_time", "Time of one sample to settle.", _TIME, time)],
+        tables=[
+            Table("limits_energy", "Energy of a multiply-accumulate, in reads.", _ENERGY, energy),
+            Table("limits_time", "Time of one sample to settle.", _TIME, time),
+        ],
         data={
             "bits": bits,
             "energy": [dict(zip((c.key for c in _ENERGY), row, strict=True)) for row in energy],

@@ -14,7 +14,8 @@ _TORNADO = (
     Column("energy_at_low_J", "energy at the low end", "J"), Column("energy_at_high_J", "energy at the high end", "J"),
     Column("unit", "unit", file_only=True),
 )  # fmt: skip
-_PARTS = (Column("component", "component"), Column("p5_J", "5 %", "J"), Column("p50_J", "median", "J"), Column("p95_J", "95 %", "J"))
+_PERCENTILES = (Column("p5_J", "5 %", "J"), Column("p50_J", "median", "J"), Column("p95_J", "95 %", "J"))
+_PARTS = (Column("component", "component"), *_PERCENTILES)
 
 
 def uncertainty_section(contents: Contents) -> Section | None:
