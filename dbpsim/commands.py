@@ -23,6 +23,7 @@ from dbpsim.circuit.dense import dense_circuit
 from dbpsim.circuit.netlist import netlist
 from dbpsim.cost.comparison import compare
 from dbpsim.cost.estimate import cost
+from dbpsim.cost.settling_times import settling_times
 from dbpsim.credit.backprop import backprop
 from dbpsim.credit.fidelity import Fidelity, fidelity
 from dbpsim.credit.relax import Relaxation, relax
@@ -47,6 +48,7 @@ from dbpsim.training.state import trained_network
 
 _MLP_IMAGES = {64: (8, 8, 1), 784: (28, 28, 1), 3072: (32, 32, 3)}
 _ALLOWED_ERROR = {("float64", "ms"): 1e-13, ("float64", "xz"): 1e-13, ("float32", "ms"): 2e-6, ("float32", "xz"): 1e-5}
+_SETTLING_ETA = 0.9  # clocks in which settling times are counted: 2.3 tau each
 _FLOORS = 3.0  # times float32 backpropagation's own error that a float32 relaxation may differ from it
 _ALLOWED_UNSETTLED = {"float64": 1e-9, "float32": 1e-3}  # eta != 1: the tolerance of the stop test, times the network's gain
 
@@ -214,8 +216,9 @@ def report_command(args: argparse.Namespace) -> int:
     run = relax(chip, x, y, eta=args.eta, coupling=args.coupling, coordinates=args.coordinates, record=True)
     modes = args.compare.split(",") if args.compare else None
     page = report(
-        chip, run, args.out, exact=exact, dataset_label=label, command=_command(args), compare=modes, components=args.components
-    )
+        chip, run, args.out, exact=exact, dataset_label=label, command=_command(args), compare=modes, components=args.components,
+        settling=settling_times(chip, x, y, eta=_SETTLING_ETA) if isinstance(chip, Chip) else None,
+    )  # fmt: skip
     document: dict[str, Any] = {"report": str(page), "fidelity": fidelity(run.gradients, exact.gradients).to_dict()}
     if isinstance(chip, Chip):
         document["cost"] = cost(chip, run).to_dict()

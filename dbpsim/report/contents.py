@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from dbpsim.chip import Chip
 from dbpsim.cost.comparison import Comparison
 from dbpsim.cost.components import Components
@@ -35,6 +37,8 @@ class Contents:
         The library `cost` was worked out with.
     ranges : dict
         5th, 50th and 95th percentile of a sample's energy (J) by mode of `comparison`.
+    settling : array, optional
+        Seconds each sample takes to settle; nan where it does not.
     provenance : dict
         Versions, seeds and the command (`dbpsim.report.provenance`).
     environment : dict
@@ -52,6 +56,7 @@ class Contents:
     uncertainty: Uncertainty | None
     comparison: Comparison | None
     ranges: dict[str, tuple[float, float, float]]
+    settling: np.ndarray | None
     provenance: dict[str, Any]
     environment: dict[str, Any]
     command: str | None

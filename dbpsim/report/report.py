@@ -14,8 +14,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from dbpsim.chip import Chip
 from dbpsim.cost.comparison import Comparison
@@ -55,6 +58,7 @@ def report(
     command: str | None = None,
     components: str | Path | Components = "default",
     compare: Sequence[str] | Comparison | None = None,
+    settling: np.ndarray | None = None,
 ) -> Path:
     """Write the report of `run` on `network` into the folder `out`; return the page's path.
 
@@ -76,6 +80,8 @@ def report(
         The library the cost is worked out with.
     compare : sequence of str or Comparison, optional
         Modes to set beside the dyadic ones (`dbpsim.cost.modes.list_modes`), or a comparison that was made already.
+    settling : array, optional
+        Seconds each sample takes to settle (`dbpsim.cost.settling_times.settling_times`).
 
     Raises
     ------
@@ -84,7 +90,8 @@ def report(
     """
     library = load_components(components)
     beside = _comparison(network, run, compare, library)
-    contents = _contents(network, run, exact, training, dataset_label, command, library, beside)
+    found = _contents(network, run, exact, training, dataset_label, command, library, beside)
+    contents = replace(found, settling=settling)
     heading = title or f"dbpsim: {network.name}" + (f" on {network.hardware.name}" if isinstance(network, Chip) else "")
     files = _files(heading, contents)
     return write_report(Path(out), files)
@@ -107,6 +114,7 @@ def _contents(
         uncertainty=None if chip is None else uncertainty(lambda parts: cost(chip, run, components=parts), library),
         comparison=beside,
         ranges={} if beside is None else beside.ranges(),
+        settling=None,
         provenance=provenance(seeds, command),
         environment=environment(),
         command=command,

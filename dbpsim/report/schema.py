@@ -74,12 +74,17 @@ class CostData(_Open):
     notes: list[str]
 
 
-class Waves(_Open):
-    """A recorded relaxation, an entry a clock."""
+class SettlingData(_Strict):
+    """When samples settle; and a recorded relaxation, an entry a clock."""
 
-    residual: list[dict[str, float | None]] = Field(description="relative distance of every stage from its target")
-    stress: list[dict[str, float | None]] = Field(description="norm of the stress of every stage")
-    energy: list[float | None]
+    times_s: list[float | None] | None = Field(None, description="of every sample; null where it does not settle")
+    p50_s: float | None = None
+    p95_s: float | None = None
+    max_s: float | None = None
+    unsettled_share: float | None = None
+    residual: list[dict[str, float | None]] | None = Field(None, description="relative distance of every stage from its target")
+    stress: list[dict[str, float | None]] | None = Field(None, description="norm of the stress of every stage")
+    energy: list[float | None] | None = None
 
 
 class ModeData(_Open):
@@ -211,7 +216,7 @@ class ReportDocument(_Strict):
     training: TrainingData | None = None
     cost: CostData | None = None
     comparison: ComparisonData | None = None
-    settling: Waves | None = None
+    settling: SettlingData | None = None
     uncertainty: UncertaintyData | None = None
     limits: LimitsData | None = None
     assumptions: Assumptions | None = None

@@ -34,6 +34,18 @@ def test_the_tornado_s_bars_end_at_its_totals(data):
     assert ends == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize("rows", ["energy_J", "phase_J", "area_m2"])
+def test_bars_are_as_long_as_their_sums(data, rows):
+    wanted = [sum(row.values()) for row in getattr(data["table"], rows).values()]
+    ax = figures.draw_breakdown(axes(), getattr(data["table"], rows), "m2" if rows == "area_m2" else "J", "what")
+    _, scale = figures.scaled(max(wanted), "m2" if rows == "area_m2" else "J")
+    length = np.zeros(len(wanted))
+    for bar in ax.patches:
+        length[round(bar.get_y() + bar.get_height() / 2)] += bar.get_width() * scale
+    assert length == pytest.approx(np.array(wanted))
+    assert "all others" in [text.get_text() for text in ax.figure.legends[0].get_texts()]
+
+
 def test_modes_are_drawn_with_their_ranges_and_limits(data):
     limits = physical_limits(8, 256)
     ax = cost_figures.draw_comparison(axes(), data["comparison"], data["ranges"], limits)

@@ -66,7 +66,7 @@ def _figures_of_merit(table: CostTable, samples: int) -> Table:
         rows.append(["area", table.total_area_m2, "m2"])
         rows.append(["operations a second and area, while reading", table.tops_per_mm2, "TOPS/mm²"])
     columns = (Column("figure", "figure"), Column("value", "value", unit_in="unit"), Column("unit", "unit", file_only=True))
-    return Table("merit", "What a training step takes.", columns, rows)
+    return Table("merit", f"What a training step takes on {table.hardware}.", columns, rows)
 
 
 def _breakdown(name: str, caption: str, what: str, rows: Mapping[str, Mapping[str, float]], unit: str) -> Table:
