@@ -4,6 +4,7 @@ A library of one's own is a TOML file that names the one it differs from and say
 
     name = "mine"
     based_on = "default"
+    node_m = 2.2e-8          # optional: everything else scaled to this node (`dbpsim.cost.scaling`)
 
     [adc]
     energy_factor = 0.5
@@ -32,6 +33,7 @@ from dbpsim.cost.parts import (
     PulseGenerator,
     SampleAndHold,
 )
+from dbpsim.cost.scaling import scaled
 from dbpsim.devices.library import is_path, read_toml, validated
 from dbpsim.devices.schema import Section, suggestion
 
@@ -91,7 +93,17 @@ def _read(spec: str | os.PathLike[str], above: tuple[str, ...] = ()) -> dict[str
     given = Path(spec).parent / base if is_path(spec) and is_path(base) else base
     if str(given) in chain:
         raise ValueError(f"{spec}: based_on: libraries rest on each other: {' -> '.join([*chain, str(given)])}")
-    return _over(_read(given, chain), data)
+    below, node_m = _read(given, chain), data.pop("node_m", None)
+    return _over(below if node_m is None else _scaled(below, node_m, str(spec)), data)
+
+
+def _scaled(below: dict[str, Any], node_m: Any, where: str) -> dict[str, Any]:
+    if isinstance(node_m, bool) or not isinstance(node_m, int | float):
+        raise ValueError(f"{where}: node_m: found {node_m!r}; accepted: metres, as in 2.2e-8")
+    try:
+        return scaled(validated(Components, below, where), node_m).model_dump(by_alias=True)
+    except ValueError as error:
+        raise ValueError(str(error) if str(error).startswith(where) else f"{where}: {error}") from None
 
 
 def _path(spec: str | os.PathLike[str]) -> Path:
