@@ -1,6 +1,6 @@
 """A component library at another technology node, by published tables (`scaling.toml`).
 
-    logic         E ~ a V^2 + b V + c at the node's nominal supply, area by table (Stillmaker and Baas 2017), between nodes by powers
+    logic         E ~ a V^2 + b V + c at the node's nominal supply, area by table (Stillmaker and Baas 2017); powers between nodes
     arithmetic    E ~ node^p below 45 nm, p from the same operations at 45 nm (Horowitz 2014) and 7 nm (Jouppi et al. 2021);
                   above it as logic
     length        wires and gates a cell is crossed by: C ~ node
@@ -134,7 +134,7 @@ def area_factor(from_m: float, to_m: float) -> float:
 def scaled(components: Components, node_m: float) -> Components:
     """Return a library's circuits at another node.
 
-    In a library file the same is said by a top-level ``node_m`` beside ``based_on``; figures that the file gives stand as they are.
+    In a library file a top-level ``node_m`` beside ``based_on`` says the same; figures that the file gives stand as they are.
 
     Parameters
     ----------
