@@ -172,6 +172,7 @@ def _train_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--label-smoothing", type=float)
     command.add_argument("--flip", choices=("none", "random", "alternating"))
     command.add_argument("--shift", type=int, help="pixels")
+    command.add_argument("--cutout", type=int, help="side of the square hidden in every training image, pixels")
     command.add_argument("--views", choices=VIEWS, help="evaluate once more at the end, averaging over views of each image")
     command.add_argument("--check-every", type=int, help="steps between comparisons with backpropagation")
 

@@ -158,13 +158,14 @@ def train_command(args: argparse.Namespace) -> int:
     net = _network(args, train_set.image_shape)
     names = {f.name for f in dataclasses.fields(TrainingConfig)} & vars(args).keys()
     given: dict[str, Any] = {name: value for name in names if (value := getattr(args, name)) is not None}
-    if args.flip is not None or args.shift is not None:
-        given["augment"] = Augmentation(args.flip or "none", args.shift or 0)
+    pictures = {name: value for name in ("flip", "shift", "cutout") if (value := getattr(args, name)) is not None}
     if args.recipe is None:
-        config = TrainingConfig(**given)
+        augment = Augmentation(**{"flip": "none", "shift": 0, **pictures}) if pictures else None
+        config = TrainingConfig(augment=augment, **given)
     else:
         smoothing = {} if args.label_smoothing is None else {"label_smoothing": args.label_smoothing}
         config = RECIPES[args.recipe](net, train_set, **given, **smoothing)
+        config = dataclasses.replace(config, augment=dataclasses.replace(config.augment or Augmentation("none", 0), **pictures))
     if args.weights is not None:
         trained, _ = trained_network(Path(args.weights))
         net.assign(trained.parameters | trained.buffers)

@@ -7,7 +7,7 @@ For output pixel (y, x) of image i, with horizontal flip f in {0, 1} and shift (
 
 where r reflects an index about the border pixel (..., 2, 1, [0, 1, ..., n-1], n-2, ...), or the pixel is 0,
 the standardised mean, outside the image.  ``table[c, v] = (v/255 - mean[c]) / std[c]`` holds every value a
-byte can take, so a pixel is one look-up, rounded once.
+byte can take, so a pixel is one look-up, rounded once.  A square may then be cut out (set to 0).
 
 Flip and shift are functions of (key, image index) only: not of the batch an image falls into, nor of threads.
 """
@@ -43,9 +43,27 @@ def offset(epoch_key, image, axis, limit):
 
 
 @kernel
+def corner(cutout_key, image, axis, places):
+    """Return where the square cut out of `image` begins along `axis`, uniform on 0 .. places - 1."""
+    return np.int64(bits(cutout_key, 2 * image + axis) % np.uint64(places))
+
+
+@kernel
 def _reflected(i, size):
     i = -i if i < 0 else i
     return 2 * size - 2 - i if i >= size else i
+
+
+@parallel_kernel
+def _cut_out(index, cutout_key, side, out):
+    height, width, channels = out.shape[1:]
+    for b in prange(len(index)):
+        top = corner(cutout_key, index[b], 0, height - side + 1)
+        left = corner(cutout_key, index[b], 1, width - side + 1)
+        for y in range(top, top + side):
+            for x in range(left, left + side):
+                for c in range(channels):
+                    out[b, y, x, c] = 0
 
 
 @parallel_kernel
@@ -80,6 +98,8 @@ def gather(
     epoch: int = 0,
     limit: int = 0,
     reflect: bool = True,
+    cutout: int = 0,
+    cutout_key: np.uint64 = _NO_KEY,
 ) -> np.ndarray:
     """Return the images numbered `index`, flipped, shifted and looked up in `table`.
 
@@ -99,6 +119,10 @@ def gather(
         Largest shift in pixels, below min(H, W).
     reflect : bool
         Reflect at the border, else 0 outside.
+    cutout : int
+        Side in pixels of a square, somewhere inside the image, that becomes 0: the mean colour.
+    cutout_key : uint64
+        Stream of its places in one epoch.
 
     Returns
     -------
@@ -106,4 +130,6 @@ def gather(
     """
     out = empty((len(index), *images.shape[1:]), table.dtype)
     _gather(images, index, table, mode, start_key, epoch_key, epoch, limit, reflect, out)
+    if cutout:
+        _cut_out(index, cutout_key, cutout, out)
     return out

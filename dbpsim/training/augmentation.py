@@ -1,8 +1,10 @@
-"""What is done to a training image on its way into the network: mirrored left to right, shifted a little.
+"""What is done to a training image on its way into the network: mirrored left to right, shifted a little, with a square cut out.
 
 *Alternating* flip (Jordan 2024, arXiv 2404.00498): each image starts on a random side and then changes sides
 every epoch, so two successive epochs show every image both ways; *random* flip shows half of the images twice
 the same way.  Shifts are uniform on the (2 s + 1)^2 offsets of at most s pixels along either axis.
+*Cutout* (DeVries and Taylor 2017, arXiv:1708.04552) hides a square of the image at a place of its own every epoch; here it is
+wholly inside.
 
 Every draw is a function of (seed, epoch, image number): the batch an image falls into, the order of batches
 and the number of threads do not enter, so a resumed run sees the pictures the uninterrupted one saw.
@@ -34,16 +36,19 @@ class Augmentation:
     padding : {"reflect", "zero"}
         What a shift uncovers: the image's mirror image about its border pixel, or zero, which is the
         mean colour of the training set after standardising.
+    cutout : int
+        Side of the square that becomes the mean colour, in pixels; 0 is none.
 
     Examples
     --------
     >>> Augmentation(flip="random", shift=4)
-    Augmentation(flip='random', shift=4, padding='reflect')
+    Augmentation(flip='random', shift=4, padding='reflect', cutout=0)
     """
 
     flip: str = "alternating"
     shift: int = 2
     padding: str = "reflect"
+    cutout: int = 0
 
     def __post_init__(self) -> None:
         if self.flip not in _FLIPS:
@@ -52,10 +57,11 @@ class Augmentation:
             raise ValueError(
                 f"augmentation padding {self.padding!r}: one of {', '.join(_PADDINGS)} is accepted."
             )
-        if not isinstance(self.shift, int) or self.shift < 0:
-            raise ValueError(
-                f"augmentation shift {self.shift!r}: a whole number of pixels, 0 or more, is accepted."
-            )
+        for name, pixels in (("shift", self.shift), ("cutout", self.cutout)):
+            if not isinstance(pixels, int) or pixels < 0:
+                raise ValueError(
+                    f"augmentation {name} {pixels!r}: a whole number of pixels, 0 or more, is accepted."
+                )
 
     def gather(
         self, images: np.ndarray, index: np.ndarray, table: np.ndarray, *, seed: int, epoch: int
@@ -77,13 +83,14 @@ class Augmentation:
         Raises
         ------
         ValueError
-            Where the shift is not smaller than the image.
+            Where the shift or the cut-out square is not smaller than the image.
         """
         side = min(images.shape[1:3])
-        if self.shift >= side:
-            raise ValueError(
-                f"augmentation shift {self.shift} px: less than the image's side, {side} px, is accepted."
-            )
+        for name, pixels in (("shift", self.shift), ("cutout", self.cutout)):
+            if pixels >= side:
+                raise ValueError(
+                    f"augmentation {name} {pixels} px: less than the image's side, {side} px, is accepted."
+                )
         return gather(
             images,
             np.asarray(index, np.int64),
@@ -94,4 +101,6 @@ class Augmentation:
             epoch=epoch,
             limit=self.shift,
             reflect=self.padding == "reflect",
+            cutout=self.cutout,
+            cutout_key=stream_key(seed, "augmentation", "cutout", epoch),
         )

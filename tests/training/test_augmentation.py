@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from dbpsim.kernels.augmentation import flipped, offset
+from dbpsim.kernels.augmentation import corner, flipped, offset
 from dbpsim.kernels.random import stream_key
 from dbpsim.training.augmentation import Augmentation
 from dbpsim.training.datasets.dataset import standard_table
@@ -19,6 +19,7 @@ KINDS = [
     Augmentation(flip="random", shift=4, padding="zero"),
     Augmentation(flip="none", shift=6, padding="reflect"),
     Augmentation(flip="random", shift=0),
+    Augmentation(shift=1, cutout=4),
 ]
 
 
@@ -36,7 +37,11 @@ def naive(augment, images, index, table, *, seed, epoch):
         x = np.stack([table[c][images[i, ..., c]] for c in range(images.shape[3])], axis=-1)
         dy, dx = (offset(draws, i, axis, s) for axis in (0, 1))
         x = np.pad(x, ((s, s), (s, s), (0, 0)), mode=mode)[s + dy :, s + dx :][:height, :width]
-        out.append(x[:, ::-1] if flipped(MODES[augment.flip], start, draws, epoch, i) else x)
+        x = x[:, ::-1].copy() if flipped(MODES[augment.flip], start, draws, epoch, i) else x.copy()
+        cut, key = augment.cutout, stream_key(seed, "augmentation", "cutout", epoch)
+        y, z = (corner(key, i, axis, n - cut + 1) for axis, n in enumerate((height, width)))
+        x[y : y + cut, z : z + cut] = 0
+        out.append(x)
     return np.stack(out)
 
 
@@ -68,6 +73,17 @@ def test_neither_threads_nor_the_batch_change_an_image():
     np.testing.assert_array_equal(one, many)
     some = np.array([250, 3, 77])
     np.testing.assert_array_equal(augment.gather(IMAGES, some, TABLE, seed=1, epoch=2), many[some])
+
+
+def test_the_square_is_cut_out_everywhere_it_fits_and_leaves_the_rest():
+    plain, holed = Augmentation(shift=1), Augmentation(shift=1, cutout=3)
+    before, after = (a.gather(IMAGES, np.arange(300), TABLE, seed=4, epoch=1).copy() for a in (plain, holed))
+    hidden = (after == 0).all(axis=3)
+    assert (hidden.sum(axis=(1, 2)) == 9).all()
+    np.testing.assert_array_equal(after[~hidden], before[~hidden])
+    corners = {(int(h.any(axis=1).argmax()), int(h.any(axis=0).argmax())) for h in hidden}
+    assert corners == {(y, x) for y in range(7) for x in range(5)}
+    assert not np.array_equal(hidden, (holed.gather(IMAGES, np.arange(300), TABLE, seed=4, epoch=2) == 0).all(axis=3))
 
 
 def test_alternating_flip_shows_both_sides_in_any_two_epochs():
