@@ -17,7 +17,8 @@ from dbpsim.kernels.pulse_walk import DOWN_0, DOWN_1, FIXED, OWN_BOUNDS, SIGMA, 
 from dbpsim.kernels.random import bits
 
 MOST = 32  # pulses: more of them are walked in stretches
-LANES = 256  # cells side by side at most
+LANES = 1024  # cells side by side at most
+_VECTOR = 16  # lanes of one instruction
 
 _f = np.float32
 _ZERO, _HALF, _ONE = _f(0), _f(0.5), _f(1)
@@ -79,12 +80,12 @@ def _one_pulse(cells, sigma, fixed, lanes):
 
 
 @kernel
-def walk_together(cells, pulses, numbers, table, key, lanes):
-    """Give the cells in the first `cells` lanes all their pulses, `pulses` at most.
+def walk_together(cells, numbers, table, key, lanes):
+    """Give the cells in the first `cells` lanes all their pulses; those with most of them come first.
 
     Parameters
     ----------
-    cells, pulses : int
+    cells : int
     numbers, table
         The law, as in `dbpsim.kernels.pulses.pulse_counts`.
     key : uint64
@@ -94,14 +95,23 @@ def walk_together(cells, pulses, numbers, table, key, lanes):
     """
     sigma, fixed, table_law = numbers[SIGMA], numbers[FIXED] > 0, table.shape[1] > 0
     direction_key = np.uint64(bits(key, -1))
-    for pulse in range(pulses):
-        fill_normals(key, pulse * (LANES // 2), lanes[_Z : _Z + cells + cells % 2])
-        _directions(direction_key, pulse * LANES, cells, lanes)
+    for lane in range(cells, (cells + _VECTOR - 1) // _VECTOR * _VECTOR):  # whole instructions: lanes with nothing to do
+        lanes[_X + lane] = lanes[_UPS + lane] = lanes[_LEFT + lane] = _ZERO
+    pulse = 0
+    while True:
+        while cells > 0 and lanes[_LEFT + cells - 1] == _ZERO:
+            cells -= 1
+        if cells == 0:
+            return
+        some = (cells + _VECTOR - 1) // _VECTOR * _VECTOR
+        fill_normals(key, pulse * (LANES // 2), lanes[_Z : _Z + some])
+        _directions(direction_key, pulse * LANES, some, lanes)
         if table_law:
-            _table_factors(cells, table, lanes)
+            _table_factors(some, table, lanes)
         else:
-            _affine_factors(cells, numbers, lanes)
-        _one_pulse(cells, sigma, fixed, lanes)
+            _affine_factors(some, numbers, lanes)
+        _one_pulse(some, sigma, fixed, lanes)
+        pulse += 1
 
 
 @kernel

@@ -58,7 +58,8 @@ _FEW, _SLIGHT = _f(0.02), _f(0.05)  # of n e: where differences of near numbers,
 _NEAR = _f(16.0)  # variances of its path within which a cell counts as near a bound
 
 # A row is pulsed block by block; what is known of a block's cells lies in one array, a quantity after another.
-_BLOCK = LANES
+_BLOCK = 256
+_TOGETHER = 4  # blocks whose pulses are given in one go, so that those walking pulse by pulse are many
 _STEP_Z, _SKEW_Z, _HIGH_Z, _LOW_Z, _Z, _UP, _UP_SLOPE, _DOWN, _DOWN_SLOPE, _MOVE, _END = (k * _BLOCK for k in range(11))
 _ROWS = 11
 
@@ -228,86 +229,160 @@ def _own_cell(c, numbers, work):
 
 
 @kernel
-def _share_out(ups, downs, portions, some_ups, some_downs, z):
-    # A portion of every cell's pulses, taken from `ups` and `downs`: as many of either as a draw without replacement gives.
+def _share_out(portions, z, left_ups, left_downs, ups, downs):
+    # A portion of what is left of every cell's pulses: as many of either kind as a draw without replacement gives.
+    part = _ONE / np.float32(portions)
     for c in range(ups.shape[0]):
-        n = ups[c] + downs[c]
-        m = (n + portions - 1) // portions
-        total, share = np.float32(max(n, 1)), np.float32(ups[c]) / np.float32(max(n, 1))
-        chance = np.float32(m) * share * (_ONE - share) * (total - np.float32(m)) / max(total - _ONE, _ONE)
-        drawn = np.int32(np.floor(np.float32(m) * share + np.sqrt(chance) * z[c] + _HALF))
-        some_ups[c] = min(max(drawn, m - downs[c], 0), m, ups[c])
-        some_downs[c] = m - some_ups[c]
-        ups[c] -= some_ups[c]
-        downs[c] -= some_downs[c]
+        n = left_ups[c] + left_downs[c]
+        total, up = np.float32(max(n, 1)), np.float32(left_ups[c])
+        m = np.ceil(np.float32(n) * part - _FEW)
+        share = up / total
+        chance = m * share * (_ONE - share) * (total - m) / max(total - _ONE, _ONE)
+        drawn = np.floor(m * share + np.sqrt(max(chance, _ZERO)) * z[c] + _HALF)
+        some = np.int32(min(max(drawn, m - np.float32(left_downs[c]), _ZERO), m, up))
+        rest = np.int32(m) - some
+        ups[c], downs[c] = some, rest
+        left_ups[c] -= some
+        left_downs[c] -= rest
 
 
 @kernel
-def _pulse_block(g, ups, downs, block, numbers, table, pulse_key, device_key, work, lanes, waiting):
-    """Pulse a block of cells of one row in place; return (cells that got any, pulses)."""
-    cells, pulses = 0, 0
+def _apply(g, ups, downs, half, work):
+    # Cells in closed form; no step ends below 0 S, though rounding may.
     for c in range(g.shape[0]):
-        cells += ups[c] + downs[c] > 0
-        pulses += ups[c] + downs[c]
-    if pulses == 0:
-        return 0, 0
-    _draw_devices(device_key, block, numbers, work)
-    portions = max(1, int(np.ceil(pulses / (cells * numbers[PORTION]))))  # of a usual cell: others walk
-    if portions == 1:
-        _pulse_portion(g, ups, downs, block, numbers, table, pulse_key, work, lanes, waiting)
-        return cells, pulses
-    left = ups.copy(), downs.copy()
-    some = np.empty_like(ups), np.empty_like(downs)
-    for number in range(portions, 0, -1):
-        key = np.uint64(bits(pulse_key, -1 - number))
-        fill_normals(np.uint64(bits(key, 0)), block * (_BLOCK // 2), work[_Z : _Z + _BLOCK])
-        _share_out(left[0], left[1], number, some[0], some[1], work[_Z:])
-        _pulse_portion(g, some[0], some[1], block, numbers, table, key, work, lanes, waiting)
-    return cells, pulses
+        move = work[_END + c]
+        there = (ups[c] + downs[c] > 0) & (move == move)
+        g[c] = max(g[c] + half * (move if there else _ZERO), _ZERO) if there else g[c]
 
 
 @kernel
-def _pulse_portion(g, ups, downs, block, numbers, table, pulse_key, work, lanes, waiting):
-    # The block's cells after these pulses.
+def _pulse_block(g, ups, downs, block, numbers, table, pulse_key, work, waiting, waits, at):
+    """Give a block of cells of one row its pulses in place, but for those that wait to walk; return how many wait then."""
     fill_normals(pulse_key, block * (_BLOCK // 2), work[_Z : _Z + _BLOCK])
     if table.shape[1] > 0:
         _table_factors(g, numbers, table, work)
     else:
         _affine_factors(g, numbers, work)
     _few_pulses(g, ups, downs, numbers, work)
-    sigma, fixed, own = numbers[SIGMA], numbers[FIXED] > 0, numbers[OWN_BOUNDS]
     half, per_half = numbers[HALF_WINDOW], _ONE / numbers[HALF_WINDOW]
+    _apply(g, ups, downs, half, work)
+    sigma, fixed, own = numbers[SIGMA], numbers[FIXED] > 0, numbers[OWN_BOUNDS]
     # Where the step and its noise vanish at the bound, no walk gets there.
     walls = own == 0 or fixed or numbers[STEP] * (_ONE + _TWO * _TWO * sigma) > _HALF
     walk_key = np.uint64(bits(np.uint64(bits(pulse_key, 1)), block))
-    walking, longest = 0, 0
     for c in range(g.shape[0]):
-        n = ups[c] + downs[c]
-        if n > 0:
-            move = work[_END + c]
-            if move != move:
-                x = (np.float32(g[c]) - numbers[MIDDLE]) * per_half
-                step_up, step_down, low, high = _own_cell(c, numbers, work)
-                if n <= MOST:
-                    put(walking, x, ups[c], downs[c], step_up, step_down, low, high, numbers, lanes)
-                    waiting[walking] = c
-                    walking, longest = walking + 1, max(longest, n)
-                    continue
-                end, walked = _closed_form(
-                    x, ups[c], downs[c], step_up, step_down, min(low, x), max(high, x), work[_UP + c], work[_UP_SLOPE + c],
-                    work[_DOWN + c], work[_DOWN_SLOPE + c], work[_MOVE + c], walls, sigma, fixed, work[_Z + c],
-                )  # fmt: skip
-                if walked:
-                    at = np.float64(x), ups[c], downs[c], step_up, step_down, low, high
-                    end = np.float32(walk(*at, numbers, table, walk_key, c))
-                move = end - x
-            g[c] += half * move
-    if walking > 0:
-        walk_together(walking, longest, numbers, table, np.uint64(bits(walk_key, -1)), lanes)
-        for lane in range(walking):
-            c = waiting[lane]
+        if work[_END + c] != work[_END + c] and ups[c] + downs[c] > 0:
+            if ups[c] + downs[c] <= MOST:
+                waiting[waits] = at + c
+                waits += 1
+                continue
             x = (np.float32(g[c]) - numbers[MIDDLE]) * per_half
-            g[c] += half * (state(lane, lanes) - x)
+            step_up, step_down, low, high = _own_cell(c, numbers, work)
+            end, walked = _closed_form(
+                x, ups[c], downs[c], step_up, step_down, min(low, x), max(high, x), work[_UP + c], work[_UP_SLOPE + c],
+                work[_DOWN + c], work[_DOWN_SLOPE + c], work[_MOVE + c], walls, sigma, fixed, work[_Z + c],
+            )  # fmt: skip
+            if walked:
+                end = np.float32(walk(np.float64(x), ups[c], downs[c], step_up, step_down, low, high, numbers, table, walk_key, c))
+            g[c] = max(g[c] + half * (end - x), _ZERO)
+    return waits
+
+
+@kernel
+def _walk_waiting(g, ups, downs, numbers, table, key, works, waiting, waits, order, lanes):
+    # Those that wait, cells `waiting` of `g` (rows of whole blocks), pulse by pulse; those with most pulses first.
+    columns, per_half = g.shape[1], _ONE / numbers[HALF_WINDOW]
+    blocks = (columns + _BLOCK - 1) // _BLOCK
+    starts = np.zeros(MOST + 1, np.int64)
+    for k in range(waits):
+        row, column = divmod(waiting[k], blocks * _BLOCK)
+        starts[MOST - ups[row, column] - downs[row, column] + 1] += 1  # n = MOST .. 1 end at 1 .. MOST
+    for n in range(MOST):
+        starts[n + 1] += starts[n]
+    for k in range(waits):
+        row, column = divmod(waiting[k], blocks * _BLOCK)
+        place = MOST - ups[row, column] - downs[row, column]
+        order[starts[place]] = waiting[k]
+        starts[place] += 1
+    for lane in range(waits):
+        row, column = divmod(order[lane], blocks * _BLOCK)
+        x = (np.float32(g[row, column]) - numbers[MIDDLE]) * per_half
+        step_up, step_down, low, high = _own_cell(column % _BLOCK, numbers, works[row * blocks + column // _BLOCK])
+        put(lane, x, ups[row, column], downs[row, column], step_up, step_down, low, high, numbers, lanes)
+    walk_together(waits, numbers, table, key, lanes)
+    for lane in range(waits):
+        row, column = divmod(order[lane], blocks * _BLOCK)
+        x = (np.float32(g[row, column]) - numbers[MIDDLE]) * per_half
+        g[row, column] = max(g[row, column] + numbers[HALF_WINDOW] * (state(lane, lanes) - x), _ZERO)
+
+
+@kernel
+def _pulse_rows(g, ups, downs, first_block, portions, numbers, table, pulse_key, works, places):
+    # The blocks of some rows, those of `portions` > 0, after these pulses.
+    blocks = portions.shape[1]
+    waiting, order, lanes = places
+    waits, key = 0, np.uint64(bits(pulse_key, 2))
+    lanes_key = key
+    for row in range(g.shape[0]):
+        for block in range(blocks):
+            if portions[row, block] == 0:
+                continue
+            if waits == 0:
+                lanes_key = np.uint64(bits(key, first_block + row * blocks + block))
+            cut, number = slice(block * _BLOCK, min(g.shape[1], (block + 1) * _BLOCK)), row * blocks + block
+            waits = _pulse_block(
+                g[row, cut], ups[row, cut], downs[row, cut], first_block + number, numbers, table, pulse_key, works[number],
+                waiting, waits, number * _BLOCK,
+            )  # fmt: skip
+            if waits > LANES - _BLOCK:
+                _walk_waiting(g, ups, downs, numbers, table, lanes_key, works, waiting, waits, order, lanes)
+                waits = 0
+    if waits > 0:
+        _walk_waiting(g, ups, downs, numbers, table, lanes_key, works, waiting, waits, order, lanes)
+
+
+@kernel
+def _count_block(ups, downs, done):
+    # int32 sums, vector code: a block of pulses does not overflow them
+    cells, pulses = np.int32(0), np.int32(0)
+    for c in range(ups.shape[0]):
+        n = ups[c] + downs[c]
+        cells += np.int32(n > 0)
+        pulses += n
+    done[0] += cells
+    done[1] += pulses
+    return cells, pulses
+
+
+@kernel
+def _pulse_group(g, ups, downs, first_block, blocks, numbers, table, pulse_key, device_key, works, done):
+    # Some rows: a portion of every block's pulses after another, where a block has more than PORTION a cell.
+    portions, most = np.zeros((g.shape[0], blocks), np.int64), 0
+    for row in range(g.shape[0]):
+        for block in range(blocks):
+            cut, number = slice(block * _BLOCK, min(g.shape[1], (block + 1) * _BLOCK)), row * blocks + block
+            cells, pulses = _count_block(ups[row, cut], downs[row, cut], done[row])
+            if pulses > 0:
+                _draw_devices(device_key, first_block + number, numbers, works[number])
+                portions[row, block] = max(1, int(np.ceil(pulses / (cells * numbers[PORTION]))))  # of a usual cell
+                most = max(most, portions[row, block])
+    places = np.empty(LANES, np.int64), np.empty(LANES, np.int64), np.empty(ROWS * LANES, np.float32)
+    if most == 1:
+        _pulse_rows(g, ups, downs, first_block, portions, numbers, table, pulse_key, works, places)
+        return
+    left_ups, left_downs, some_ups, some_downs = ups.copy(), downs.copy(), np.zeros_like(ups), np.zeros_like(downs)
+    for number in range(most, 0, -1):
+        key = np.uint64(bits(pulse_key, -1 - number))
+        share_key = np.uint64(bits(key, 0))
+        for row in range(g.shape[0]):
+            for block in range(blocks):
+                if portions[row, block] < number:
+                    continue
+                cut, z = slice(block * _BLOCK, min(g.shape[1], (block + 1) * _BLOCK)), works[row * blocks + block, _Z : _Z + _BLOCK]
+                fill_normals(share_key, (first_block + row * blocks + block) * (_BLOCK // 2), z)
+                left, some = (left_ups[row, cut], left_downs[row, cut]), (some_ups[row, cut], some_downs[row, cut])
+                _share_out(number, z, left[0], left[1], some[0], some[1])
+        _pulse_rows(g, some_ups, some_downs, first_block, portions // number > 0, numbers, table, key, works, places)
 
 
 @parallel_kernel
@@ -320,7 +395,7 @@ def pulse_counts(g, ups, downs, numbers, table, pulse_key, device_key, first_row
         Conductances (S), float32 or float64.
     ups, downs : int32 arrays, shape of `g`
     numbers : float32 array
-        Of the law and its spreads, by the indices of this file.
+        Of the law and its spreads, by the indices of `dbpsim.kernels.pulse_walk`.
     table : float32 array, shape (3, nodes), or (3, 0) for an affine law
         Factors up and down, and how far (half windows) a cell may go until they have to be looked up again.
     pulse_key, device_key : uint64
@@ -330,18 +405,15 @@ def pulse_counts(g, ups, downs, numbers, table, pulse_key, device_key, first_row
     done : int64 array, shape (rows, 2)
         Cells pulsed and pulses given are added, a row each.
     """
-    columns = g.shape[1]
-    blocks = (columns + _BLOCK - 1) // _BLOCK
-    for row in prange(g.shape[0]):
-        work, lanes, waiting = np.zeros(_ROWS * _BLOCK, np.float32), np.empty(ROWS * LANES, np.float32), np.empty(LANES, np.int64)
-        for block in range(blocks):
-            cut = slice(block * _BLOCK, min(columns, (block + 1) * _BLOCK))
-            number = (first_row + row) * blocks + block
-            cells, pulses = _pulse_block(
-                g[row, cut], ups[row, cut], downs[row, cut], number, numbers, table, pulse_key, device_key, work, lanes, waiting
-            )
-            done[row, 0] += cells
-            done[row, 1] += pulses
+    blocks = (g.shape[1] + _BLOCK - 1) // _BLOCK
+    some = max(1, _TOGETHER // blocks)
+    for task in prange((g.shape[0] + some - 1) // some):
+        first, last = task * some, min(g.shape[0], (task + 1) * some)
+        works = np.zeros((some * blocks, _ROWS * _BLOCK), np.float32)
+        _pulse_group(
+            g[first:last], ups[first:last], downs[first:last], (first_row + first) * blocks, blocks, numbers, table, pulse_key,
+            device_key, works, done[first:last],
+        )  # fmt: skip
 
 
 @parallel_kernel
