@@ -59,7 +59,7 @@ _NEAR = _f(16.0)  # variances of its path within which a cell counts as near a b
 
 # A row is pulsed block by block; what is known of a block's cells lies in one array, a quantity after another.
 _BLOCK = 256
-_TOGETHER = 4  # blocks whose pulses are given in one go, so that those walking pulse by pulse are many
+_TOGETHER = 16  # blocks whose pulses are given in one go, so that those walking pulse by pulse are many
 _STEP_Z, _SKEW_Z, _HIGH_Z, _LOW_Z, _Z, _UP, _UP_SLOPE, _DOWN, _DOWN_SLOPE, _MOVE, _END = (k * _BLOCK for k in range(11))
 _ROWS = 11
 
@@ -215,6 +215,8 @@ def _draw_devices(device_key, block, numbers, work):
     for k in range(4):
         if numbers[STEP_SPREAD + k] > 0:
             fill_normals(device_key, (block * 4 + k) * (_BLOCK // 2), work[k * _BLOCK : (k + 1) * _BLOCK])
+        else:
+            work[k * _BLOCK : (k + 1) * _BLOCK] = _ZERO
 
 
 @kernel
@@ -409,7 +411,7 @@ def pulse_counts(g, ups, downs, numbers, table, pulse_key, device_key, first_row
     some = max(1, _TOGETHER // blocks)
     for task in prange((g.shape[0] + some - 1) // some):
         first, last = task * some, min(g.shape[0], (task + 1) * some)
-        works = np.zeros((some * blocks, _ROWS * _BLOCK), np.float32)
+        works = np.empty((some * blocks, _ROWS * _BLOCK), np.float32)
         _pulse_group(
             g[first:last], ups[first:last], downs[first:last], (first_row + first) * blocks, blocks, numbers, table, pulse_key,
             device_key, works, done[first:last],
@@ -429,7 +431,7 @@ def symmetry_points(numbers, table, device_key, g):
     rows, columns = g.shape
     blocks = (columns + _BLOCK - 1) // _BLOCK
     for row in prange(rows):
-        work = np.zeros(_ROWS * _BLOCK, np.float32)
+        work = np.empty(_ROWS * _BLOCK, np.float32)
         for block in range(blocks):
             _draw_devices(device_key, row * blocks + block, numbers, work)
             for c in range(block * _BLOCK, min(columns, (block + 1) * _BLOCK)):
