@@ -38,6 +38,7 @@ from dbpsim.devices.update import middle_step, pulse, whole_pulses
 from dbpsim.devices.update_laws import Update
 from dbpsim.devices.window import moves, swings, window_left, windows
 from dbpsim.kernels.cell_random import CellRandom
+from dbpsim.kernels.line_sums import line_sums
 from dbpsim.kernels.random import stream, stream_key
 
 
@@ -118,7 +119,8 @@ class Cells:
 
     def line_conductance(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the summed conductance (S) of each row's and of each column's cells, float64; a reference counts for its row."""
-        rows, columns = (sum(g.sum(axis, dtype=np.float64) for _, g in self.sides) for axis in (1, 0))
+        sums = [line_sums(g) for _, g in self.sides]
+        rows, columns = (sum(each[way] for each in sums) for way in (0, 1))
         if len(self.sides) == 1:
             rows += reference_S(self.device.conductance) * len(blocks(self.shape[1], self.hardware.tile.columns))
         return rows, columns
@@ -183,8 +185,6 @@ class Cells:
 
     def _settle(self, before: list[np.ndarray] | None, at: np.ndarray | None) -> None:
         # What no pulse changes: cells stay in windows of their own, faulty ones stay as they are, all age on.
-        for _, g in self.sides:
-            np.maximum(g, 0, out=g)  # a step down to 0 S may miss it by float32's rounding
         if self.device.spread is not None:
             at = np.arange(self.g_plus.size) if at is None else at
             for side, g in self.sides:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from dbpsim.kernels import coincidences as kernels
+from dbpsim.kernels.memory import empty
 from dbpsim.kernels.random import bits
 
 
@@ -37,7 +38,7 @@ def train_lengths(
     >>> slots.tolist(), round(float(slots[0] * of_a[0] * of_d[0]), 6)
     ([3], 1.2)
     """
-    largest_a, largest_d = (np.maximum(v.max(axis=1, initial=0.0), -v.min(axis=1, initial=0.0)).astype(float) for v in (a, d))
+    largest_a, largest_d = kernels.reaches(np.ascontiguousarray(a)), kernels.reaches(np.ascontiguousarray(d))
     wanted = rate_in_steps * largest_a * largest_d
     alive = wanted > 0
     if not managed:
@@ -88,6 +89,6 @@ def coincidences(
     (row_on, row_negative), (column_on, column_negative) = (np.zeros((2, words, lines), np.uint64) for lines in (rows, columns))
     kernels.encode(a, scale_a, first, np.uint64(bits(key, 0)), row_on, row_negative)
     kernels.encode(d, scale_d, first, np.uint64(bits(key, 1)), column_on, column_negative)
-    ups, downs = np.empty((2, rows, columns), np.int32)
+    ups, downs = empty((2, rows, columns), np.int32)
     kernels.count(row_on, row_negative, column_on, column_negative, ups, downs)
     return ups, downs, int(first[-1])

@@ -19,6 +19,7 @@ from numba.extending import intrinsic
 
 from dbpsim.kernels.policy import kernel, parallel_kernel
 from dbpsim.kernels.random import bits
+from dbpsim.kernels.readout import largest
 
 LONGEST = 63  # slots of one train
 _NONE, _ALL, _S32, _LOW = np.uint64(0), np.uint64(0xFFFFFFFFFFFFFFFF), np.uint64(32), np.uint64(0xFFFFFFFF)
@@ -34,6 +35,18 @@ def ones(typing, word):
         return builder.call(builder.module.declare_intrinsic("llvm.ctpop", [ir.IntType(64)]), args)
 
     return types.uint64(types.uint64), generate
+
+
+@kernel
+def reaches(v):
+    """Return the largest magnitude of every row of `v`, float64; nan for one that holds nan."""
+    found = np.empty(v.shape[0])
+    for s in range(v.shape[0]):
+        unknown = 0
+        for i in range(v.shape[1]):
+            unknown += v[s, i] != v[s, i]
+        found[s] = np.nan if unknown else largest(v[s])
+    return found
 
 
 # Loops over whole arrays: an index that might be negative would keep them from becoming vector code.
