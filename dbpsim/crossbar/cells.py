@@ -119,8 +119,9 @@ class Cells:
 
     def line_conductance(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the summed conductance (S) of each row's and of each column's cells, float64; a reference counts for its row."""
-        sums = [line_sums(g) for _, g in self.sides]
-        rows, columns = (sum(each[way] for each in sums) for way in (0, 1))
+        rows, columns = line_sums(self.g_plus)
+        for _, g in self.sides[1:]:
+            rows, columns = (total + more for total, more in zip((rows, columns), line_sums(g), strict=True))
         if len(self.sides) == 1:
             rows += reference_S(self.device.conductance) * len(blocks(self.shape[1], self.hardware.tile.columns))
         return rows, columns

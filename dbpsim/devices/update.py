@@ -17,6 +17,7 @@ from dbpsim.devices.schema import Conductance
 from dbpsim.devices.update_laws import ExponentialStep, LinearStep, PiecewiseStep, SoftBounds, Update
 from dbpsim.kernels import pulse_walk as law
 from dbpsim.kernels import pulses as kernels
+from dbpsim.kernels.pulse_cells import symmetry_points as symmetry_kernel
 
 _NODES = 1025  # of the table that an exponential step is read from: within 1e-5 of it for the library's cells
 
@@ -120,7 +121,7 @@ def symmetry_points(shape: tuple[int, int], update: Update, window: Conductance,
     """
     numbers, table = law_numbers(update, window)
     g = np.empty(shape, np.float32)
-    kernels.symmetry_points(numbers, table, device_key, g)
+    symmetry_kernel(numbers, table, device_key, g)
     return g
 
 
