@@ -25,6 +25,24 @@ def test_energies_of_logic_agree_with_figures_from_elsewhere(from_m, to_m, said,
 
 
 @pytest.mark.parametrize(
+    ("node_m", "regression_J", "spice_J"),
+    # 8 bits: Accelergy's regression of Murmann's survey at 100 MS/s, NeuroSim's SPICE fits of a SAR (periphery.csv, opened)
+    [(1.3e-7, 2.391e-11, 1.195e-12), (6.5e-8, 6.494e-12, 5.026e-13), (4.5e-8, 3.253e-12, 3.064e-13),
+     (2.2e-8, 8.47e-13, 7.811e-14), (1.4e-8, None, 4.566e-14), (7e-9, None, 1.56e-14)],
+)  # fmt: skip
+def test_converters_fall_as_surveys_and_spice_fits_do(node_m, regression_J, spice_J):
+    at_32, here = load_components().adc.energy_J(8), scaled(load_components(), node_m).adc.energy_J(8)
+    if regression_J is not None:
+        assert here / at_32 == pytest.approx(regression_J / 1.714e-12, rel=0.15)
+    assert 0.5 < (here / at_32) / (spice_J / 1.614e-13) < 2
+
+
+def test_areas_of_converters_fall_as_the_regression_s():
+    small, large = (scaled(load_components(), node_m).adc.area_m2(8) for node_m in (2.2e-8, 1.3e-7))
+    assert large / small == pytest.approx(3.487e-8 / 2.199e-9, rel=0.02)
+
+
+@pytest.mark.parametrize(
     ("from_m", "to_m", "said"),
     # other rows of the paper's table than the one we keep
     [(1.3e-7, 9e-8, 0.44), (1.3e-7, 7e-9, 0.0092), (6.5e-8, 3.2e-8, 0.31), (3.2e-8, 1.4e-8, 0.38), (2e-8, 1e-8, 0.48)],
