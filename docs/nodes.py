@@ -28,7 +28,8 @@ and every figure that the file gives besides stands as it is. Logic goes by Stil
 multipliers by the same operations as published for 45 nm (Horowitz) and 7 nm (Jouppi et al.), converters as logic. Held by
 `tests/cost/test_scaling.py` against figures the tables were not made from: SRAM by CACTI 7 at 45, 32 and 22 nm (within
 15 %), Accelergy's regression of the survey of converters from 130 to 22 nm (15 %), NeuroSim's SPICE fits of a converter
-from 130 to 7 nm (a factor of 2). From 45 to 7 nm the two tables of digital energy disagree by a factor of 6; ranges reach from one to the other.
+from 130 to 7 nm (a factor of 2). From 45 to 7 nm the two tables of digital energy disagree by a factor of
+6; ranges reach from one to the other.
 
 What noise, matching or the memory sets stays: capacitors of states and samples, amplifiers but for their supply, the
 cells' own V^2 G t, pulses."""
@@ -48,7 +49,7 @@ def page() -> str:
         numbers = (law(3.2e-8, node_m) for law in (energy_factor, arithmetic_factor, area_factor))
         factors.append((node, f"{nominal_supply_V(node_m):.2f} V", *(f"{x:.3g}" for x in numbers)))
         comparison = dbp.compare(network, hardware="ecram", modes=MODES, components=parts)
-        reads = [row.energy_J - row.table.by_phase["update"] for row in comparison.rows]
+        reads = [sum(n.energy_J for n in row.table.lines if n.phase != "update" and n.component != "dram") for row in comparison.rows]
         costs.append((node, *(quantity(x, "J") for x in reads), f"{comparison.rows[0].table.total_area_m2 * 1e6:.2f} mm2"))
         saved.append(reads)
     at_32, at_7 = saved[NODES_m.index(3.2e-8)], saved[-1]
@@ -56,10 +57,12 @@ def page() -> str:
     text = [
         *_INTRO.splitlines(), "", "Factors of 32 nm:", "",
         *_table(("node", "supply", "logic", "arithmetic", "area of logic"), factors), "",
-        f"A training sample of {NETWORK} on `ecram` without its update, and the area of the free-running chip:", "",
+        f"A training sample of {NETWORK} on `ecram` without its update and without DRAM, and the area of the",
+        "free-running chip:", "",
         *_table(("node", *MODES, "area"), costs), "",
-        f"Saved from 32 to 7 nm: {falls}. What converts, buffers and computes digitally gains from a newer node; relaxation, whose energy",
-        "is in amplifiers sized by noise, hardly does.", "",
+        f"Saved from 32 to 7 nm: {falls}.",
+        "What converts, buffers and computes digitally gains from a newer node; relaxation, whose energy is mostly in amplifiers",
+        "and cells, gains little.", "",
     ]  # fmt: skip
     return "\n".join(text)
 
