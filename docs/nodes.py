@@ -8,7 +8,7 @@ from pathlib import Path
 import dbpsim as dbp
 from dbpsim.cost import load_components
 from dbpsim.cost.quantities import quantity
-from dbpsim.cost.scaling import area_factor, arithmetic_factor, energy_factor, nominal_supply_V, scaled
+from dbpsim.cost.scaling import area_factor, arithmetic_factor, energy_factor, nominal_supply_V, scaledfrom dbpsim.cost.table import CostTable
 
 PAGE = Path(__file__).with_name("nodes.md")
 NODES_m = (1.3e-7, 6.5e-8, 4.5e-8, 3.2e-8, 2.2e-8, 1.4e-8, 7e-9)
@@ -39,6 +39,10 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows)]
 
 
+def _without_update_and_dram(table: CostTable) -> float:
+    return sum(line.energy_J for line in table.lines if line.phase != "update" and line.component != "dram")
+
+
 def page() -> str:
     """Return the page."""
     factors, costs, saved = [], [], []
@@ -49,7 +53,7 @@ def page() -> str:
         numbers = (law(3.2e-8, node_m) for law in (energy_factor, arithmetic_factor, area_factor))
         factors.append((node, f"{nominal_supply_V(node_m):.2f} V", *(f"{x:.3g}" for x in numbers)))
         comparison = dbp.compare(network, hardware="ecram", modes=MODES, components=parts)
-        reads = [sum(n.energy_J for n in row.table.lines if n.phase != "update" and n.component != "dram") for row in comparison.rows]
+        reads = [_without_update_and_dram(row.table) for row in comparison.rows]
         costs.append((node, *(quantity(x, "J") for x in reads), f"{comparison.rows[0].table.total_area_m2 * 1e6:.2f} mm2"))
         saved.append(reads)
     at_32, at_7 = saved[NODES_m.index(3.2e-8)], saved[-1]
