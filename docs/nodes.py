@@ -8,7 +8,8 @@ from pathlib import Path
 import dbpsim as dbp
 from dbpsim.cost import load_components
 from dbpsim.cost.quantities import quantity
-from dbpsim.cost.scaling import area_factor, arithmetic_factor, energy_factor, nominal_supply_V, scaledfrom dbpsim.cost.table import CostTable
+from dbpsim.cost.scaling import area_factor, arithmetic_factor, energy_factor, nominal_supply_V, scaled
+from dbpsim.cost.table import CostTable
 
 PAGE = Path(__file__).with_name("nodes.md")
 NODES_m = (1.3e-7, 6.5e-8, 4.5e-8, 3.2e-8, 2.2e-8, 1.4e-8, 7e-9)
