@@ -92,8 +92,10 @@ def _parser() -> argparse.ArgumentParser:
     health.add_argument("--rate", type=float, default=0.05)
     health.add_argument("--momentum", type=float, default=0.9)
     report = add("report", report_command, "report fidelity, energy and latency of one training step on hardware")
-    _problem(report)
-    report.add_argument("--out", required=True, help="folder of the report")
+    _problem(report, optional=True)
+    report.add_argument("--out", help="folder of the report, or of the page of differences")
+    report.add_argument("--diff", nargs=2, metavar="FOLDER", help="two reports: what differs between them")
+    report.add_argument("--schema", action="store_true", help="print the JSON schema of report.json")
     report.add_argument("--compare", help="modes beside the dyadic ones, comma-separated: digital-gpu,analog-bp")
     report.add_argument("--components", default="default", help="default, or the TOML file of a component library")
     _relaxation(report)
@@ -128,8 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _problem(command: argparse.ArgumentParser, *, hardware: bool = False) -> None:
-    command.add_argument("model", help=f"{', '.join(models.MODELS)}, or mlp:784-256-10")
+def _problem(command: argparse.ArgumentParser, *, hardware: bool = False, optional: bool = False) -> None:
+    command.add_argument("model", nargs="?" if optional else None, help=f"{', '.join(models.MODELS)}, or mlp:784-256-10")
     command.add_argument("--data", default="digits", help="digits, cifar10, mnist, fashion-mnist, images, a path, or random")
     command.add_argument("--path", help="archive or folder of the data")
     command.add_argument("--dtype", choices=("float32", "float64"), default="float32")

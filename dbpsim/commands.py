@@ -208,9 +208,14 @@ def check_command(args: argparse.Namespace) -> int:
 
 
 def report_command(args: argparse.Namespace) -> int:
-    """Write the page of one training step."""
+    """Write the page of one training step, or of what differs between two reports."""
     from dbpsim.report.report import report
 
+    if args.diff or args.schema:
+        return _about_reports(args)
+    for word, given in (("MODEL", args.model), ("--out", args.out)):
+        if given is None:
+            raise ValueError(f"found no {word}; accepted: report MODEL --out FOLDER, or --diff FOLDER FOLDER, or --schema.")
     net, x, y, label, _ = _sample(args)
     exact = backprop(net, x, y)
     chip: Network = net if args.hardware is None else Chip.program(net, args.hardware, seed=args.seed)
@@ -224,6 +229,21 @@ def report_command(args: argparse.Namespace) -> int:
     if isinstance(chip, Chip):
         document["cost"] = cost(chip, run).to_dict()
     _print_json(document) if args.json else print(page)
+    return 0
+
+
+def _about_reports(args: argparse.Namespace) -> int:
+    from dbpsim.report.diff import write_difference
+    from dbpsim.report.schema import json_schema
+
+    if args.model is not None:
+        raise ValueError(f"report: found a model, {args.model}; accepted: none with --diff or --schema.")
+    if args.schema:
+        _print_json(json_schema())
+        return 0
+    first, second = args.diff
+    found = write_difference(first, second, args.out)
+    _print_json(found.to_dict()) if args.json else print(found)
     return 0
 
 

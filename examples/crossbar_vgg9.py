@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import dbpsim as dbp
+from dbpsim.cost.settling_times import settling_times
 
 arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 arguments.add_argument("--data", default="digits", help="digits, cifar10, or the path of an image set")
@@ -70,7 +71,11 @@ def main() -> None:
     exact = dbp.backprop(net, x, y)
     trained = dbp.relax(chip, x, y, eta=args.eta, schedule=schedule, record=schedule == "synchronous")
     command = "python examples/crossbar_vgg9.py " + " ".join(sys.argv[1:])
-    page = dbp.report(chip, trained, args.out, exact=exact, training=result, dataset_label=train_set.label, command=command)
+    # beside a GPU and classical analog training, with the time that each sample of the batch takes to settle
+    beside = {} if chip is net else {"compare": ("digital-gpu", "analog-bp"), "settling": settling_times(chip, x, y, eta=0.9)}
+    page = dbp.report(
+        chip, trained, args.out, exact=exact, training=result, dataset_label=train_set.label, command=command, **beside
+    )
     print(f"\nReport: {Path(page).resolve()}  ({time.monotonic() - start:.0f} s in all)")
 
 

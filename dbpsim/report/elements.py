@@ -86,12 +86,15 @@ class Table:
     columns : tuple of Column
     rows : list of list
         Numbers, texts or None; a row whose first entry is "total" or "all" is set apart on the page.
+    most : int, optional
+        Rows that the page shows at most; the files have all.
     """
 
     name: str
     caption: str
     columns: tuple[Column, ...]
     rows: list[list[Any]]
+    most: int | None = None
 
     @property
     def shown(self) -> list[Column]:
@@ -103,7 +106,8 @@ class Table:
         """The rows as the page shows them, its columns only."""
         place = {column.key: i for i, column in enumerate(self.columns)}
         return [
-            [c.text(row[place[c.key]], row[place[c.unit_in]] if c.unit_in else "") for c in self.shown] for row in self.rows
+            [c.text(row[place[c.key]], row[place[c.unit_in]] if c.unit_in else "") for c in self.shown]
+            for row in self.rows[: self.most]
         ]  # fmt: skip
 
     @property

@@ -93,8 +93,7 @@ def report(
     found = _contents(network, run, exact, training, dataset_label, command, library, beside)
     contents = replace(found, settling=settling)
     heading = title or f"dbpsim: {network.name}" + (f" on {network.hardware.name}" if isinstance(network, Chip) else "")
-    files = _files(heading, contents)
-    return write_report(Path(out), files)
+    return write_files(Path(out), _files(heading, contents))
 
 
 def _contents(
@@ -169,29 +168,27 @@ def _files(title: str, contents: Contents) -> dict[str, bytes]:
         **{section.key: section.data for section in sections if section.data is not None},
         "command": contents.command,
     }
-    return rendered(title, said, sections, document) | {_MANIFEST: as_json(contents.environment)}
-
-
-def rendered(
-    title: str, said: Sequence[tuple[str, str]], sections: Sequence[Section], document: Mapping[str, Any]
-) -> dict[str, bytes]:
-    """Return the files of a page: drawings, tables, the page and its data, which are checked against the schema."""
-    from dbpsim.report import figures
-
+    files = rendered(title, said, sections)
     shown = [figure for section in sections for figure in section.figures]
     tables = [table for section in sections for table in section.tables]
-    drawn = {figure.name: figures.drawn(figure.draw, size=figure.size) for figure in shown}
-    drawings = {name: figures.svg(drawing) for name, drawing in drawn.items()}
-    files = {f"{name}.png": figures.png(drawing) for name, drawing in drawn.items()}
-    files |= {f"{name}.svg": b'<?xml version="1.0" encoding="utf-8"?>\n' + svg.encode() for name, svg in drawings.items()}
-    files |= {f"{table.name}.csv": table.csv().encode() for table in tables}
-    files["tables.tex"] = latex(sections).encode()
     lists = {
         "figures": [{"name": figure.name, "shows": figure.alt} for figure in shown],
         "tables": [{"name": table.name, "shows": table.caption} for table in tables],
     }
     checked = ReportDocument.model_validate(finite({**document, **lists}))
-    files["report.json"] = as_json(checked.model_dump(mode="json"))
+    return files | {"report.json": as_json(checked.model_dump(mode="json")), _MANIFEST: as_json(contents.environment)}
+
+
+def rendered(title: str, said: Sequence[tuple[str, str]], sections: Sequence[Section]) -> dict[str, bytes]:
+    """Return the page and the files of its drawings and tables."""
+    from dbpsim.report import figures
+
+    drawn = {f.name: figures.drawn(f.draw, size=f.size) for section in sections for f in section.figures}
+    drawings = {name: figures.svg(drawing) for name, drawing in drawn.items()}
+    files = {f"{name}.png": figures.png(drawing) for name, drawing in drawn.items()}
+    files |= {f"{name}.svg": b'<?xml version="1.0" encoding="utf-8"?>\n' + svg.encode() for name, svg in drawings.items()}
+    files |= {f"{table.name}.csv": table.csv().encode() for section in sections for table in section.tables}
+    files["tables.tex"] = latex(sections).encode()
     files["index.html"] = page(title, said, sections, drawings).encode()
     return files
 
@@ -201,7 +198,7 @@ def as_json(document: Any) -> bytes:
     return (json.dumps(finite(document), indent=2, allow_nan=False) + "\n").encode()
 
 
-def write_report(out: Path, files: Mapping[str, bytes]) -> Path:
+def write_files(out: Path, files: Mapping[str, bytes]) -> Path:
     """Write `files` into the folder `out`, remove what an earlier report left there, and return the page's path."""
     out.mkdir(parents=True, exist_ok=True)
     for name in _earlier(out) - files.keys():
@@ -212,12 +209,22 @@ def write_report(out: Path, files: Mapping[str, bytes]) -> Path:
 
 
 def _earlier(out: Path) -> set[str]:
-    """Return the files that the report in `out` lists as its own."""
+    """Return the files that the report in `out` lists as its own, or those of the differences there."""
+    if "same_figures" in _read(out / "diff.json"):
+        return {"diff.json", "settings.csv", "moved.csv", "tables.tex"}
+    found = _read(out / "report.json")
     try:
-        found = json.loads((out / "report.json").read_bytes())
         stems = {(str(entry["name"]), kind) for kind in ("figures", "tables") for entry in found[kind]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return set()
     plain = {(stem, kind) for stem, kind in stems if stem.isidentifier()}  # a name, and no path out of the folder
     endings = {"figures": (".svg", ".png"), "tables": (".csv",)}
-    return {stem + ending for stem, kind in plain for ending in endings[kind]} | {"tables.tex", _MANIFEST}
+    return {stem + ending for stem, kind in plain for ending in endings[kind]} | {"report.json", "tables.tex", _MANIFEST}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
