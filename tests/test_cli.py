@@ -120,6 +120,28 @@ def test_report_writes_its_files(capsys, tmp_path):
     assert (out_dir / "index.html").stat().st_size > 1000
     assert {"fidelity", "cost"} <= found.keys()
     assert len(list(out_dir.iterdir())) > 1  # figures beside the page
+    data = document((out_dir / "report.json").read_text())
+    assert data["command"] == f"dbpsim report {SMALL} --hardware pcm --out {out_dir} --json"
+    assert 0 < data["settling"]["p50_s"] <= data["settling"]["p95_s"] <= data["settling"]["max_s"]
+    assert len(data["settling"]["times_s"]) == 16
+
+
+def test_reports_are_compared_and_their_schema_printed(capsys, tmp_path):
+    for eta in ("1", "0.9"):
+        run(capsys, "report", SMALL, "--hardware", "pcm", "--eta", eta, "--out", str(tmp_path / eta))
+    folders = (str(tmp_path / "1"), str(tmp_path / "0.9"))
+    status, out, _ = run(capsys, "report", "--diff", *folders, "--out", str(tmp_path / "d"), "--json")
+    assert status == 0
+    found = document(out)
+    changed = {c["path"]: (c["first"], c["second"]) for c in found["settings"]}
+    assert changed["facts.eta"] == (1.0, 0.9)
+    assert "cost.latency_s" in [c["path"] for c in found["figures"]]
+    assert (tmp_path / "d" / "index.html").exists()
+    status, out, _ = run(capsys, "report", "--diff", *folders)
+    assert status == 0
+    assert "facts.eta: 1 -> 0.9" in out
+    status, out, _ = run(capsys, "report", "--schema")
+    assert document(out)["title"] == "ReportDocument"
 
 
 def test_train_writes_its_files_and_goes_on_from_its_checkpoint(capsys, tmp_path):
@@ -198,6 +220,10 @@ def test_a_recipe_trains_and_another_run_starts_from_its_weights(capsys, tmp_pat
         (("verify", SMALL, "--data", "cifar10", "--path", "/nowhere"), "/nowhere"),
         (("verify", SMALL, "--seed", "-1"), ""),
         (("verify", SMALL, "--normalise"), "accepted: vgg9"),
+        (("report", "--out", "r"), "found no MODEL"),
+        (("report", SMALL, "--out", "r", "--compare", "digital-gpu"), "compare: found no hardware"),
+        (("report", SMALL, "--diff", "a", "b"), "accepted: none with --diff"),
+        (("report", "--diff", "nowhere", "b"), "nowhere"),
         (("verify", "mlp:63-10"), "63"),
         (("train", SMALL, "--resume"), "--out"),
         (("train", SMALL, "--limit", "0"), "accepted: 1 or more"),
