@@ -185,18 +185,22 @@ def _after(layer: Layer, field: Field) -> Field:
         spread = _window_spread(field.moments.own, field.spread, field.channels, layer.kernel)
         return Field(layer.channels, variance, _cross(field), spread=spread)
     if isinstance(layer, Dense):
-        squares = field.squares if len(layer.input_shape) > 1 else field.squares.sum()
-        return Field(layer.units, np.asarray(_weight_variance(layer) * field.channels * squares), _cross(field))
+        if len(layer.input_shape) == 1:
+            return Field(layer.units, np.asarray(_weight_variance(layer) * field.channels * field.squares.sum()))
+        spread = _window_spread(field.moments.own, field.spread, field.channels, (1, 1))
+        return Field(layer.units, _weight_variance(layer) * field.channels * field.squares, _cross(field), spread=spread)
     if isinstance(layer, Activation):
         return replace(field if field.activation == "identity" else field.normal(), activation=layer.kind)
     if isinstance(layer, MaxPool):
         return replace(field, variance=_pooled(field.variance, layer), of=field.of * math.prod(layer.size))
     if isinstance(layer, AveragePool | GlobalPool):
         return _averaged(layer, field)
-    if isinstance(layer, BatchNorm | LayerNorm):
+    if isinstance(layer, BatchNorm):
         normal = field.normal()
-        r = 0.0 if isinstance(layer, BatchNorm) else normal.correlation
-        return Field(field.channels, normal.variance / normal.variance.mean(), r, spread=field.spread)
+        return Field(field.channels, normal.variance / normal.variance.mean(), spread=field.spread)
+    if isinstance(layer, LayerNorm):  # the sum of squares of a position is fixed: chance in its numbers cancels in the next window
+        normal = Field(field.channels, np.ones(field.variance.shape), field.normal().correlation)
+        return replace(normal, spread=-normal.moments.own / field.channels)
     if isinstance(layer, Flatten) and layer.axes > 1:
         return replace(field, variance=field.variance.reshape(-1))
     if isinstance(layer, Attention):
@@ -306,8 +310,10 @@ def _before(layer: Layer, d: Stress, fields: list[Field], place: int, layers: li
         return Stress(given.channels, _weight_variance(layer) * d.channels * taps, cross, spread=spread)
     if isinstance(layer, Dense):
         squares = np.broadcast_to(d.squares if len(layer.input_shape) > 1 else d.squares.mean(), shape)
-        r = cross if len(layer.input_shape) > 1 else 0.0
-        return Stress(given.channels, _weight_variance(layer) * d.channels * squares, r)
+        if len(layer.input_shape) == 1:
+            return Stress(given.channels, _weight_variance(layer) * d.channels * squares)
+        spread = _window_spread((3 / d.share - 1) * (1 - cross**2), d.spread, d.channels, (1, 1))
+        return Stress(given.channels, _weight_variance(layer) * d.channels * squares, cross, spread=spread)
     if isinstance(layer, Activation):
         gate = _gate(fields, place, layers)
         r = cross * (gate.gate_cross / gate.gate if gate.gate > 0 else 0.0)
@@ -320,9 +326,12 @@ def _before(layer: Layer, d: Stress, fields: list[Field], place: int, layers: li
             return Stress(d.channels, np.full(shape, float(d.variance.mean())), 0.0, d.share / positions)
         return Stress(d.channels, np.full(shape, float(d.squares.mean()) / positions**2), 1.0)
     if isinstance(layer, BatchNorm | LayerNorm):
-        return replace(d, variance=d.variance / max(float(given.normal().variance.mean()), 1e-30))
-    if isinstance(layer, Attention):
-        return Stress(given.channels, d.squares, cross)
+        normal = given.normal()
+        chance = 0.0 if isinstance(layer, BatchNorm) else normal.spread + normal.moments.own / given.channels
+        return replace(d, variance=d.variance / max(float(normal.variance.mean()), 1e-30), spread=d.spread + chance)
+    if isinstance(layer, Attention):  # to the values: what comes to queries and keys is less by sum P^2 = e / T
+        kept = cross + (1 - cross) * min(1.0, math.e / given.variance.size)
+        return Stress(given.channels, d.squares * kept, cross / kept, 1 / 3, d.spread)
     return d if isinstance(layer, Add) or d.variance.shape == shape else replace(d, variance=d.variance.reshape(shape))
 
 
