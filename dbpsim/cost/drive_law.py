@@ -41,6 +41,7 @@ from dbpsim.network.layers import Add, Conv2d, Dense, Flatten, Layer, WeightLaye
 from dbpsim.network.normalisation import BatchNorm, LayerNorm
 from dbpsim.network.pooling import AveragePool, GlobalPool, MaxPool
 
+_POOLED = 0.5  # of the spread by chance: means of overlapping windows, then further apart; as found on VGG9 at widths 16 and 64
 _OUTPUTS = 512  # normal outputs at which the loss's gradient is taken
 
 
@@ -192,7 +193,8 @@ def _after(layer: Layer, field: Field) -> Field:
     if isinstance(layer, Activation):
         return replace(field if field.activation == "identity" else field.normal(), activation=layer.kind)
     if isinstance(layer, MaxPool):
-        return replace(field, variance=_pooled(field.variance, layer), of=field.of * math.prod(layer.size))
+        of = field.of * math.prod(layer.size)
+        return replace(field, variance=_pooled(field.variance, layer), of=of, spread=_POOLED * field.spread)
     if isinstance(layer, AveragePool | GlobalPool):
         return _averaged(layer, field)
     if isinstance(layer, BatchNorm):
