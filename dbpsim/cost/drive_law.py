@@ -200,7 +200,7 @@ def _after(layer: Layer, field: Field) -> Field:
     if isinstance(layer, BatchNorm):
         normal = field.normal()
         return Field(field.channels, normal.variance / normal.variance.mean(), spread=field.spread)
-    if isinstance(layer, LayerNorm):  # the sum of squares of a position is fixed: chance in its numbers cancels in the next window
+    if isinstance(layer, LayerNorm):  # a position's sum of squares is fixed: chance cancels in the next window
         normal = Field(field.channels, np.ones(field.variance.shape), field.normal().correlation)
         return replace(normal, spread=-normal.moments.own / field.channels)
     if isinstance(layer, Flatten) and layer.axes > 1:

@@ -70,13 +70,17 @@ def test_expectation_agrees_with_a_run_of_vgg9_at_full_width():
 
 @pytest.mark.parametrize(
     ("make", "samples"),
-    [(lambda seed: vgg9(width=8, seed=seed), 4), (lambda seed: tiny_vit(seed=seed), 4), (lambda seed: mlp(100, 50, 10, seed=seed), 16)],
+    [
+        (lambda seed: vgg9(width=8, seed=seed), 4),
+        (lambda seed: tiny_vit(seed=seed), 4),
+        (lambda seed: mlp(100, 50, 10, seed=seed), 16),
+    ],
     ids=["vgg9", "tiny_vit", "mlp"],
 )
 def test_mean_error_over_networks_is_a_few_per_cent(make, samples):
     # One network's own largest number scatters by 6 %, whatever the law: the mean over networks tells whether it is right.
     ratio = []
-    for seed in range(8):
+    for seed in range(6):
         network = make(seed)
         x, y = np.random.default_rng(seed).standard_normal((samples, *network.input_shape)), np.arange(samples) % 10
         run = backprop(Chip.program(network, "ideal"), x, y)
