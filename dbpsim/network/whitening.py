@@ -19,7 +19,7 @@ from dbpsim.network.layers import Conv2d
 _BLOCK = 512  # images whose patches are held at once
 
 
-def whitening_filters(images: np.ndarray, *, size: int = 2, epsilon: float = 5e-4) -> np.ndarray:
+def whitening_filters(images: np.ndarray, *, size: int = 2, axes: int | None = None, epsilon: float = 5e-4) -> np.ndarray:
     """Return filters that whiten patches of `images`, each with its negative, largest power first.
 
     Parameters
@@ -28,12 +28,14 @@ def whitening_filters(images: np.ndarray, *, size: int = 2, epsilon: float = 5e-
         As the network gets them.
     size : int
         Side of a patch in pixels.
+    axes : int, optional
+        How many of the size^2 C axes to keep, those of the largest power; by default all.
     epsilon : float
         Added to the second moments: directions with much less power than this are amplified no further.
 
     Returns
     -------
-    array, shape (size, size, C, 2 size^2 C), float64
+    array, shape (size, size, C, 2 axes), float64
 
     Examples
     --------
@@ -48,21 +50,22 @@ def whitening_filters(images: np.ndarray, *, size: int = 2, epsilon: float = 5e-
         patches = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, length).astype(float)
         moments += patches.T @ patches
         count += len(patches)
-    powers, axes = np.linalg.eigh(moments / count)
-    axes *= np.where(axes[np.abs(axes).argmax(axis=0), np.arange(length)] < 0, -1, 1)  # eigh leaves the sign open
-    filters = (axes / np.sqrt(np.maximum(powers, 0) + epsilon))[:, ::-1]
-    return np.concatenate([filters, -filters], axis=1).reshape(size, size, channels, 2 * length)
+    powers, vectors = np.linalg.eigh(moments / count)
+    vectors *= np.where(vectors[np.abs(vectors).argmax(axis=0), np.arange(length)] < 0, -1, 1)  # eigh leaves the sign open
+    filters = (vectors / np.sqrt(np.maximum(powers, 0) + epsilon))[:, ::-1][:, :axes]
+    return np.concatenate([filters, -filters], axis=1).reshape(size, size, channels, -1)
 
 
 def whiten(network: Network, images: np.ndarray, *, size: int = 2, epsilon: float = 5e-4) -> str:
     """Set the network's first convolution to the whitening filters of `images`; return the parameter's name.
 
-    A larger kernel holds the patches' filters in its last corner, so that a 3x3 convolution keeps the size of the image.
+    Half as many axes are kept as it has channels.  A larger kernel holds the patches' filters in its last corner, so that
+    a 3x3 convolution with 2x2 patches keeps the size of the image.
 
     Parameters
     ----------
     network : Network
-        Its first stage is a convolution of the input with 2 size^2 C channels.
+        Its first stage is a convolution of the input with an even number of channels, 2 size^2 C at most.
     images, size, epsilon
         See `whitening_filters`.
 
@@ -79,11 +82,13 @@ def whiten(network: Network, images: np.ndarray, *, size: int = 2, epsilon: floa
     """
     stage = network.stages[0]
     layer = stage.layers[0]
-    wanted = 2 * size * size * images.shape[3]
-    if not isinstance(layer, Conv2d) or stage.parents != (INPUT,) or layer.channels != wanted or min(layer.kernel) < size:
-        raise ValueError(f"stage {stage.name}: found {layer}; accepted: a convolution of the input with {wanted} channels.")
+    most = 2 * size * size * images.shape[3]
+    if not isinstance(layer, Conv2d) or stage.parents != (INPUT,) or min(layer.kernel) < size or layer.channels > most:
+        raise ValueError(f"stage {stage.name}: found {layer}; accepted: a convolution of the input to {most} channels at most.")
+    if layer.channels % 2:
+        raise ValueError(f"stage {stage.name}: found {layer.channels} channels; accepted: an even number, two an axis.")
     weight = np.zeros(layer.parameters["weight"].shape)
-    weight[-size:, -size:] = whitening_filters(images, size=size, epsilon=epsilon)
+    weight[-size:, -size:] = whitening_filters(images, size=size, axes=layer.channels // 2, epsilon=epsilon)
     name = f"{stage.name}.weight"
     network.assign({name: weight})
     return name

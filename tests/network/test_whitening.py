@@ -27,6 +27,18 @@ def test_whitened_patches_are_uncorrelated_and_of_unit_power():
     np.testing.assert_array_equal(u[..., 12:], -u[..., :12])
 
 
+def test_larger_patches_keep_the_axes_of_most_power():
+    images = _images().astype(float)
+    net = vgg9_fast(input_shape=(16, 16, 3), width=2, dtype="float64")
+    whiten(net, images, size=3, epsilon=0.0)
+    u, _ = net.stages[0].layers[0].forward(images, True)
+    rows = u[:, 1:-1, 1:-1].reshape(-1, 24)
+    np.testing.assert_allclose(rows[:, :12].T @ rows[:, :12] / len(rows), np.eye(12), atol=1e-9)
+    norms = np.linalg.norm(whitening_filters(images, size=3, epsilon=0.0).reshape(27, 54)[:, :27], axis=0)
+    assert (np.diff(norms) > 0).all()  # the larger the power, the smaller the filter
+    np.testing.assert_allclose(norms[:12], np.linalg.norm(net.parameters["whiten.weight"].reshape(27, 24)[:, :12], axis=0))
+
+
 def test_directions_without_power_are_amplified_by_epsilon_only():
     images = np.repeat(_images()[..., :1], 3, axis=3)  # grey: eight of twelve directions hold nothing
     powers = np.sort(np.linalg.norm(whitening_filters(images, epsilon=1e-2).reshape(12, 24), axis=0))
@@ -34,5 +46,7 @@ def test_directions_without_power_are_amplified_by_epsilon_only():
 
 
 def test_a_network_whose_first_stage_cannot_whiten_is_refused():
-    with pytest.raises(ValueError, match="stage conv1: found Conv2d.*; accepted: a convolution of the input with 24 channels"):
-        whiten(vgg9(input_shape=(16, 16, 3), width=2), _images(4))
+    with pytest.raises(ValueError, match="stage conv1: found Conv2d.*; accepted: .* to 24 channels at most"):
+        whiten(vgg9(input_shape=(16, 16, 3), width=26), _images(4))
+    with pytest.raises(ValueError, match="stage conv1: found 3 channels; accepted: an even number"):
+        whiten(vgg9(input_shape=(16, 16, 3), width=3), _images(4))
