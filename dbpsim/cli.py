@@ -26,6 +26,7 @@ from dbpsim.commands import (
     import_command,
     netlist_command,
     report_command,
+    study_command,
     train_command,
     verify_command,
 )
@@ -64,6 +65,24 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"found {text}; accepted: 1 or more")
     return value
+
+
+def _study_arguments(study: argparse.ArgumentParser) -> None:
+    study.add_argument("study", help="a name of --list, or the path of a .toml file")
+    study.add_argument("--out", help="folder of the results; goes on where it was stopped")
+    study.add_argument("--workers", type=_positive, help="processes on this machine (one a core)")
+    study.add_argument("--scheduler", help="address of a running Dask scheduler: tls://HOST:PORT")
+    study.add_argument("--tls", help="AUTHORITY,CERTIFICATE,KEY: files, for tls://")
+    study.add_argument("--shard", type=_shard, metavar="I/N", help="the I-th of N parts (from 0), without a server")
+    study.add_argument("--again", action="store_true", help="try failed points once more")
+    study.add_argument("--dry-run", action="store_true", help="list the points; time one of them")
+
+
+def _shard(text: str) -> tuple[int, int]:
+    first, _, parts = text.partition("/")
+    if not (first.isdigit() and parts.isdigit() and int(first) < int(parts)):
+        raise argparse.ArgumentTypeError(f"found {text!r}; accepted: 0/N to N-1/N")
+    return int(first), int(parts)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -112,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     words.add_argument("name", help="such as adc.energy_factor, device.pcm.conductance.g_max_S, or a part: conductance; all: .")
     words.add_argument("--hardware", default="pcm", help="of the reference cost (pcm)")
     words.add_argument("--components", default="default", help="default, or the TOML file of a component library")
+    _study_arguments(add("study", study_command, "run a declarative sweep: a ready-made study by name, or a TOML file"))
     deck = add("netlist", netlist_command, "write the SPICE deck of a dense network; hold ngspice against our own integration")
     deck.add_argument("model", help="mlp:16-32-10")
     deck.add_argument("--hardware", help="ideal, pcm, ecram or another preset, or a TOML file; pairs of cells")

@@ -38,6 +38,8 @@ from dbpsim.kernels.random import stream
 from dbpsim.network import models
 from dbpsim.network.graph import Network
 from dbpsim.network.losses import CrossEntropy
+from dbpsim.studies.engine import Tls, rehearse, run_study
+from dbpsim.studies.study import load_study
 from dbpsim.training import datasets
 from dbpsim.training.augmentation import Augmentation
 from dbpsim.training.configuration import TrainingConfig
@@ -268,6 +270,31 @@ def explain_command(args: argparse.Namespace) -> int:
     else:
         print("\n".join(f"{c.path} = {c.value:.6g}{'' if c.unit == '1' else ' ' + c.unit}" for c in found))
     return 0
+
+
+def study_command(args: argparse.Namespace) -> int:
+    """Run a study, or say what it would take; 1 where points failed."""
+    study = load_study(args.study)
+    if args.dry_run:
+        found = rehearse(study, args.out)
+        _print_json(found) if args.json else print("\n".join(f"{key}: {value}" for key, value in found.items()))
+        return 0
+    if args.out is None:
+        raise ValueError("study: found no --out; accepted: a folder, or --dry-run.")
+    files = args.tls.split(",") if args.tls else []
+    if args.tls and len(files) != 3:
+        raise ValueError(f"--tls: found {args.tls!r}; accepted: AUTHORITY,CERTIFICATE,KEY.")
+    outcome = run_study(
+        study, args.out, workers=args.workers, scheduler=args.scheduler, tls=Tls(*files) if files else None, shard=args.shard,
+        again=args.again, tell=lambda line: print(line, file=sys.stderr),
+    )  # fmt: skip
+    counts = {"points": outcome.points, "computed": outcome.computed, "failed": outcome.failed}
+    if args.json:
+        _print_json({"study": study.name, "table": str(Path(args.out) / "table.csv"), **counts})
+    else:
+        rows = f"{len(outcome.rows)} rows of {outcome.points} points, {outcome.failed} without result"
+        print(f"{Path(args.out) / 'table.csv'}: {rows}")
+    return 1 if outcome.failed and args.shard is None else 0
 
 
 def netlist_command(args: argparse.Namespace) -> int:

@@ -213,7 +213,7 @@ def _free(setting: Setting) -> Plan:
 
     def cost(parts: Components) -> ModeCost:
         once = costed(parts)
-        lines = [line for line in once.lines if line.phase == "update"]
+        lines = [line for line in once.lines if line.phase == "update" or line.component in ("dram", "edge")]
         for name, stage in activity.stages.items():
             lines += _held(name, stage, hardware, setting, parts, seconds)
         # an array each way: arrays and their drivers double

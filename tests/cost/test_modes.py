@@ -102,6 +102,8 @@ def test_modes_differ_by_how_often_and_how_long_arrays_are_read(network):
     on = limits.settling_time_s(network.depth, 8, case.hardware.clock.tau_s)
     assert free.table.read_s == pytest.approx(on)
     assert reads(free) == pytest.approx(reads(wave) * on / case.hardware.clock.period_s, rel=1e-9)
+    for component in ("dram", "edge"):  # a sample has to come in, whatever happens to it then
+        assert reads(free, component) == pytest.approx(reads(wave, component))
 
 
 def test_wavefront_relaxation_with_converters_costs_what_classical_training_does(network):

@@ -1,0 +1,165 @@
+"""The study file: a question, a task, settings that all points share, axes that they do not, and what to draw.
+
+    name = "steps"
+    question = "How many clocks does a relaxation take?"
+    task = "gradient"
+
+    [settings]
+    model = "mlp:64-32-32-10"
+
+    [axes]                           # a list; or a range, of a random or Sobol design
+    eta = [0.5, 0.75, 0.9, 1.0]
+    seed = [0, 1, 2]
+
+    [design]
+    kind = "grid"                    # grid, zip, random, sobol or bisect
+
+    [[figures]]
+    kind = "lines"                   # or heat
+    x = "eta"
+    y = "steps"
+
+An axis or a setting with a dot in its name is a key of the hardware file ("device.read_noise.q_scale").
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from dbpsim.devices.library import is_path, read_toml, validated
+from dbpsim.devices.schema import suggestion
+from dbpsim.devices.sections import Finite, Section
+
+_LIBRARY = Path(__file__).with_name("library")
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+Value = str | bool | int | float
+
+
+class Range(Section):
+    """An axis of a random, Sobol or bisecting design."""
+
+    low: Finite
+    high: Finite
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError(f"found {self.low:g} to {self.high:g}; accepted: low < high, and above 0 where log = true")
+        return self
+
+    def at(self, share: float) -> float:
+        """Return the value at a share of the way from `low` to `high`."""
+        if self.log:
+            return float(self.low * (self.high / self.low) ** share)
+        return self.low + (self.high - self.low) * share
+
+
+class Design(Section):
+    """How axes make points.
+
+    Attributes
+    ----------
+    kind : {"grid", "zip", "random", "sobol", "bisect"}
+        Every combination; side by side; `count` draws; `count` points of a scrambled Sobol sequence (lists are repeated whole at
+        each); halving of the one range `count` times, for every combination of the lists, to where `target` crosses `threshold`.
+    count : int
+    seed : int
+    target : str
+        Column of a bisecting study; it is taken to rise along the axis.
+    threshold : float
+    """
+
+    kind: Literal["grid", "zip", "random", "sobol", "bisect"] = "grid"
+    count: Annotated[int, Field(ge=1, le=100_000)] = 16
+    seed: Annotated[int, Field(ge=0)] = 0
+    target: str | None = None
+    threshold: float | None = None
+
+    @model_validator(mode="after")
+    def _aimed(self) -> Design:
+        if (self.kind == "bisect") != (self.target is not None and self.threshold is not None):
+            raise ValueError('target and threshold belong to kind = "bisect", which needs both')
+        return self
+
+
+class FigureSpec(Section):
+    """What to draw: columns of the table."""
+
+    kind: Literal["lines", "heat"] = "lines"
+    x: str
+    y: str
+    value: str | None = None  # of a heat map
+    series: str | None = None
+    log: tuple[Literal["x", "y", "value"], ...] = ()
+    title: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> FigureSpec:
+        if (self.kind == "heat") != (self.value is not None):
+            raise ValueError('value belongs to kind = "heat", which needs it')
+        return self
+
+
+class Study(Section):
+    """A sweep.
+
+    Examples
+    --------
+    >>> Study(name="a", task="gradient", settings={"model": "mlp:4-3"}, axes={"eta": [0.5, 1.0]}).design.kind
+    'grid'
+    """
+
+    name: Annotated[str, Field(pattern=_NAME)]
+    question: str = ""
+    source: str = ""
+    task: str
+    settings: dict[str, Value] = {}
+    axes: dict[str, list[Value] | Range] = {}
+    design: Design = Design()
+    figures: tuple[FigureSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _axes(self) -> Study:
+        ranges = [name for name, axis in self.axes.items() if isinstance(axis, Range)]
+        empty = [name for name, axis in self.axes.items() if axis == []]
+        if empty:
+            raise ValueError(f"axes.{empty[0]}: found no value; accepted: one or more")
+        both = sorted(set(self.settings) & set(self.axes))
+        if both:
+            raise ValueError(f"{both[0]} is a setting and an axis; accepted: one of the two")
+        kind, lists = self.design.kind, {n: len(a) for n, a in self.axes.items() if not isinstance(a, Range)}
+        if kind in ("grid", "zip") and ranges:
+            raise ValueError(f'axes.{ranges[0]}: a range; accepted with design.kind = "random", "sobol" or "bisect"')
+        if kind in ("random", "sobol") and not ranges:
+            raise ValueError(f'design.kind = "{kind}" needs a range: axes.NAME = {{ low = ..., high = ... }}')
+        if kind == "bisect" and len(ranges) != 1:
+            raise ValueError(f'design.kind = "bisect" halves one range; found {len(ranges)}')
+        if kind == "zip" and len(set(lists.values())) > 1:
+            raise ValueError(f"axes of a zip are as long as each other; found {lists}")
+        return self
+
+
+def list_studies() -> list[str]:
+    """Return the names of the studies that come with the package."""
+    return sorted(path.stem for path in _LIBRARY.glob("*.toml"))
+
+
+def load_study(spec: str | os.PathLike[str]) -> Study:
+    """Return the ready-made study called `spec`, or the one in the file `spec`.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it is not valid: names file, key, what was found and what is accepted.
+    """
+    path = Path(spec) if is_path(spec) else _LIBRARY / f"{spec}.toml"
+    if not is_path(spec) and str(spec) not in list_studies():
+        words = suggestion(str(spec), list_studies()) or "."
+        raise ValueError(f"study {str(spec)!r}: not known{words} Accepted: {', '.join(list_studies())}, or a .toml file.")
+    data: dict[str, Any] = read_toml(path)
+    return validated(Study, data, str(path))
