@@ -160,7 +160,8 @@ def _ours() -> tuple[list[Machine], list[str]]:
         of_full = bits + math.log2(ROWS) / 2
         rows.append((row.name, *(quantity(x, "J") for x in (each, cells_J, cells_J * averaged)), f"{bits:.1f}", f"{of_full:.1f}"))
     head = ("mode", "a multiply-accumulate", "its cells", "of it within the averaging", "bits of the rms", "bits of full scale")
-    return machines, ["## Where our own tables stand", "", f"{NETWORK} on `{HARDWARE.name}`, without updates and DRAM, as published machines count. {_THERMAL}", "", *_table(head, rows)]
+    said = f"{NETWORK} on `{HARDWARE.name}`, without updates and DRAM, as published machines count. {_THERMAL}"
+    return machines, ["## Where our own tables stand", "", said, "", *_table(head, rows)]
 
 
 def _published() -> list[str]:
