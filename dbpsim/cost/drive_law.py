@@ -154,7 +154,12 @@ def expected_statistics(network: Network, hardware: Hardware) -> Statistics:
         fields[stage.name] = seen[stage.name][-1]
     forward = {stage.name: _forward_drive(stage, seen[stage.name], hardware.dac) for stage in network.weight_stages}
     transposed = _back(network, seen, hardware.dac)
-    return Statistics(forward, transposed, "drives: expected for random weights and independent inputs (cost.drive_law)")
+    common = {}
+    for stage in network.weight_stages:
+        found = seen[stage.name][_weight_place(stage)].moments
+        common[stage.name] = found.mean**2 / found.square if found.square > 0 else 0.0
+    said = "drives: expected for random weights and independent inputs (cost.drive_law)"
+    return Statistics(forward, transposed, said, common)
 
 
 def _through(stage: Stage, inputs: list[Field]) -> list[Field]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,11 +38,14 @@ class Statistics:
         q of the module's first lines, between 0 and 1; zeros of a convolution's padding count.
     source : str
         Where they come from, for the notes of a cost table.
+    common : mapping of stage name to float
+        Share of the squared mean in the mean square of the forward drive: what behind wires adds up.
     """
 
     forward: Mapping[str, float]
     transposed: Mapping[str, float]
     source: str
+    common: Mapping[str, float] = field(default_factory=dict)
 
 
 def matrix_shape(layer: WeightLayer) -> tuple[int, int]:
@@ -101,14 +104,16 @@ def measured_statistics(
     1.0
     """
     hardware = load_hardware(hardware)
-    forward, transposed = {}, {}
+    forward, transposed, common = {}, {}, {}
     for stage, (a, d) in signals(network, x, y).items():
         layer = stage.weight_layer
         assert layer is not None
         forward[stage.name] = _forward(layer, a, hardware)
+        square = float(np.square(a).mean())
+        common[stage.name] = float(a.mean()) ** 2 / square if square > 0 else 0.0
         if read_back(stage):
             transposed[stage.name] = _transposed(layer, d, hardware)
-    return Statistics(forward, transposed, f"drives: measured on a digital batch of {len(x)}")
+    return Statistics(forward, transposed, f"drives: measured on a digital batch of {len(x)}", common)
 
 
 def signals(network: Network, x: np.ndarray, y: np.ndarray) -> dict[Stage, tuple[np.ndarray, np.ndarray]]:

@@ -2,7 +2,9 @@
 
 Conductances depend on a weight only through w / w_max, so a sample of the weights, divided by the limits of the whole matrix
 and programmed as any cells are, has the mean conductance of all: with the device's window, errors, levels, spread and faults, and
-with the mapping's pairs, reference columns and slices.  The mean over 8,192 weights is known to about 1 %.
+with with the mapping's pairs, reference columns and slices.  The mean over 8,192 weights is known to about 1 %.
+
+With wires one tile stands for all: with a share c of E[v]^2 in E[v^2], sources give V^T Y V = E[v^2] ((1 - c) tr Y + c sum Y).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import numpy as np
 from dbpsim.crossbar.cells import Cells
 from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.mapping import limits_at, tile_count, weight_limits
+from dbpsim.crossbar.tiles import TiledMatrix
 from dbpsim.kernels.random import stream
 
 _SAMPLE = (64, 128)  # cells of each side that are programmed in place of all
@@ -37,7 +40,9 @@ class ExpectedCells:
     pulses: int
 
 
-def expected_cells(matrix: np.ndarray, hardware: Hardware, name: str, seed: int = 0) -> ExpectedCells:
+def expected_cells(
+    matrix: np.ndarray, hardware: Hardware, name: str, seed: int = 0, *, common: float = 0.0
+) -> ExpectedCells:
     """Return what the cells that hold `matrix` are expected to conduct.
 
     Parameters
@@ -46,6 +51,8 @@ def expected_cells(matrix: np.ndarray, hardware: Hardware, name: str, seed: int 
     hardware : Hardware
     name : str
         Names the random streams, with `seed`.
+    common : float
+        Share of the squared mean in the mean square of what drives the forward read; counts with wires.
 
     Examples
     --------
@@ -59,9 +66,12 @@ def expected_cells(matrix: np.ndarray, hardware: Hardware, name: str, seed: int 
     share = matrix.size / sample.weights.size
     conductance = share * sum(float(g.sum(dtype=np.float64)) for cells in held for _, g in cells.sides)
     banks = 2 if hardware.mapping.transpose == "replica" else 1
+    forward, transposed = conductance + _reference(matrix.shape, hardware, held[0]), conductance
+    if hardware.wired:
+        forward, transposed = _behind_wires(matrix, hardware, common, name, seed)
     return ExpectedCells(
-        forward_S=conductance + _reference(matrix.shape, hardware, held[0]),
-        transposed_S=conductance,
+        forward_S=forward,
+        transposed_S=transposed,
         cells=banks * len(held) * len(held[0].sides) * matrix.size,
         pulses=round(banks * share * sum(cells.written.pulses for cells in held)),
     )
@@ -72,6 +82,27 @@ def _reference(shape: tuple[int, ...], hardware: Hardware, cells: Cells) -> floa
     if len(cells.sides) == 2:
         return 0.0
     return float(cells.g_minus.flat[0]) * shape[0] * tile_count((shape[0], shape[1]), hardware.tile)[1]
+
+
+def _behind_wires(matrix: np.ndarray, hardware: Hardware, common: float, name: str, seed: int) -> tuple[float, float]:
+    # Conductance (S) that the sources of the forward and of the transposed read see, of all tiles.
+    shape = min(matrix.shape[0], hardware.tile.rows), min(matrix.shape[1], hardware.tile.columns)
+    weights, _ = _sample(matrix, hardware, shape, stream(seed, name, "expected tile"))
+    tile, share = TiledMatrix(weights, _unscaled(hardware), name, seed), matrix.size / weights.size
+    found = []
+    for transposed in (False, True):
+        ones = np.ones((1, weights.shape[transposed]), weights.dtype)
+        alone = together = tile.power(ones[0], transposed)
+        if tile.coupled:
+            together = tile.power_of(ones, np.ones(1), transposed)
+        mean = 0.0 if transposed else common
+        found.append(share * ((1 - mean) * alone + mean * together) / hardware.read.v_read_V**2)
+    return found[0], found[1]
+
+
+def _unscaled(hardware: Hardware) -> Hardware:
+    # For weights that are divided by their limits already.
+    return hardware.model_copy(update={"mapping": hardware.mapping.model_copy(update={"scale": "matrix"})})
 
 
 @dataclass(frozen=True)
@@ -97,7 +128,7 @@ def cell_sample(matrix: np.ndarray, hardware: Hardware, shape: tuple[int, int], 
     mapping, random = hardware.mapping, stream(seed, name, "expected cells")
     weights, unit = _sample(matrix, hardware, shape, random)
     parts = range(mapping.slices if mapping.scheme == "bit_sliced" else 1)
-    alike = hardware.model_copy(update={"mapping": mapping.model_copy(update={"scale": "matrix"})})
+    alike = _unscaled(hardware)
     return CellSample(weights, [Cells(weights, alike, name, seed, part) for part in parts], unit)
 
 

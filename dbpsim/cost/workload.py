@@ -11,7 +11,7 @@ the gradients; before the activity has arrived a line is driven by zeros, so fro
     transposed   ... from the clock at which stress has arrived and its own gate is open
 
 (ours).  Reads of zeros count as vectors and conversions and take no power in the cells.  Not expected: values lost or saturated,
-inputs beyond a fixed range.  Wires are left out: power is that of cells at full voltage.
+inputs beyond a fixed range.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def _stage_activity(stage: Stage, hardware: Hardware, batch: int, reads: Reads, 
     layer, name = stage.weight_layer, stage.name
     assert layer is not None
     shape, vectors = matrix_shape(layer), batch * positions(layer)
-    cells = expected_cells(as_matrix(layer), hardware, name)
+    cells = expected_cells(as_matrix(layer), hardware, name, common=statistics.common.get(name, 0.0))
     unit = hardware.read.v_read_V**2 * vectors
     power = unit * statistics.forward[name] * cells.forward_S * reads.forward_driven
     forward = read_counts(shape, hardware, False, vectors * reads.forward, power)

@@ -111,6 +111,20 @@ def test_mappings_and_ranges(changes):
     _compare(mlp(300, 128, 64, 10), load_hardware(base, changes), 16, "backprop", "measured", 0.06)
 
 
+@pytest.mark.parametrize("method", ["exact", "first_order"])
+def test_power_behind_wires(method):
+    # Enough resistance to take 20 % and more of the power.
+    wires = {"segment_row_ohm": 20.0, "segment_column_ohm": 20.0, "driver_ohm": 1500.0, "sense_ohm": 500.0, "method": method}
+    hardware = load_hardware("pcm", {"wires": wires, "tile.rows": 64, "tile.columns": 32})
+    network = mlp(150, 70, 40, 10)
+    x, y = _batch(network, 32)
+    free, run = (backprop(Chip.program(network, h, seed=1), x, y).activity for h in ("pcm", hardware))
+    assert _power(run) < 0.8 * _power(free)
+    statistics = measured_statistics(network, x, y, hardware)
+    for found, near in ((statistics, 0.06), (None, 0.1)):
+        assert _power(expected_activity(network, hardware, batch=32, statistics=found)) == pytest.approx(_power(run), rel=near)
+
+
 def test_expected_conductance_is_that_of_programmed_cells():
     matrix = np.random.default_rng(0).standard_normal((700, 300)).astype(np.float32)
     for name in PRESETS:
