@@ -111,33 +111,28 @@ def test_devices_says_what_is_wrong_in_a_line(capsys, typed, words):
     assert len(err.splitlines()) == 1
 
 
-def test_report_writes_its_files(capsys, tmp_path):
-    out_dir = tmp_path / "page"
-    status, out, _ = run(capsys, "report", SMALL, "--hardware", "pcm", "--out", str(out_dir), "--json")
-    found = document(out)
-    assert status == 0
-    assert found["report"] == str(out_dir / "index.html")
-    assert (out_dir / "index.html").stat().st_size > 1000
-    assert {"fidelity", "cost"} <= found.keys()
-    assert len(list(out_dir.iterdir())) > 1  # figures beside the page
-    data = document((out_dir / "report.json").read_text())
-    assert data["command"] == f"dbpsim report {SMALL} --hardware pcm --out {out_dir} --json"
-    assert 0 < data["settling"]["p50_s"] <= data["settling"]["p95_s"] <= data["settling"]["max_s"]
-    assert len(data["settling"]["times_s"]) == 16
-
-
-def test_reports_are_compared_and_their_schema_printed(capsys, tmp_path):
-    for eta in ("1", "0.9"):
-        run(capsys, "report", SMALL, "--hardware", "pcm", "--eta", eta, "--out", str(tmp_path / eta))
-    folders = (str(tmp_path / "1"), str(tmp_path / "0.9"))
-    status, out, _ = run(capsys, "report", "--diff", *folders, "--out", str(tmp_path / "d"), "--json")
+def test_reports_are_written_compared_and_their_schema_printed(capsys, tmp_path):
+    folders = [tmp_path / "1", tmp_path / "0.9"]
+    for out_dir in folders:
+        argv = ("report", SMALL, "--hardware", "pcm", "--eta", out_dir.name, "--out", str(out_dir), "--json")
+        status, out, _ = run(capsys, *argv)
+        assert status == 0
+        found = document(out)
+        assert found["report"] == str(out_dir / "index.html")
+        assert {"fidelity", "cost"} <= found.keys()
+        data = document((out_dir / "report.json").read_text())
+        assert data["command"] == " ".join(("dbpsim", *argv))
+        assert 0 < data["settling"]["p50_s"] <= data["settling"]["p95_s"] <= data["settling"]["max_s"]
+        assert len(data["settling"]["times_s"]) == 16
+        assert (out_dir / "index.html").stat().st_size > 1000
+    status, out, _ = run(capsys, "report", "--diff", *map(str, folders), "--out", str(tmp_path / "d"), "--json")
     assert status == 0
     found = document(out)
     changed = {c["path"]: (c["first"], c["second"]) for c in found["settings"]}
     assert changed["facts.eta"] == (1.0, 0.9)
     assert "cost.latency_s" in [c["path"] for c in found["figures"]]
     assert (tmp_path / "d" / "index.html").exists()
-    status, out, _ = run(capsys, "report", "--diff", *folders)
+    status, out, _ = run(capsys, "report", "--diff", *map(str, folders))
     assert status == 0
     assert "facts.eta: 1 -> 0.9" in out
     status, out, _ = run(capsys, "report", "--schema")

@@ -17,6 +17,7 @@ from dbpsim.cost.uncertainty import Uncertainty
 from dbpsim.report.figures import COLOURS, HATCHES, scaled
 
 _MOST_BARS = 10  # of a tornado: what is below moves the total by little
+_LINES = (":", "--", "-.", (0, (1, 4)), (0, (5, 1)))
 _MARKERS = "osD^vP*X<>"
 
 
@@ -55,8 +56,8 @@ def draw_comparison(
     products = max((row.table.operations for row in comparison.rows), default=0) / 2
     floor = min((row.table.operations for row in comparison.rows if row.table.operations), default=0) / 2
     for number, limit in enumerate(limits):
-        ax.axvline(limit.energy_J * floor, color=COLOURS[3 + number % 4], linestyle=(":", "--", "-.", (0, (1, 4)))[number % 4],
-                   linewidth=1, label=f"least: {limit.name}")  # fmt: skip
+        ax.axvline(limit.energy_J * floor, color=COLOURS[6 - number % 5], linestyle=_LINES[number % 5], linewidth=1,
+                   label=f"least: {limit.name}")  # fmt: skip
     ax.set_xscale("log")
     ax.set_yticks(place, [row.label for row in comparison.rows], fontsize=8)
     ax.invert_yaxis()

@@ -56,11 +56,12 @@ def draw_settling(ax: Axes, history: History) -> Axes:
     distance = np.array([[r[name] for r in history.residual] for name in names])
     at_rest = np.ma.masked_less_equal(distance, 0.0)  # exactly on target: left blank
     clocks = np.arange(0.5, len(history.residual) + 1)
+    colours = mpl.colormaps["viridis_r"].with_extremes(bad="white")  # white on a dark page too
     shades = LogNorm(vmin=1e-8, vmax=1.0, clip=True)
-    mesh = ax.pcolormesh(clocks, np.arange(len(names) + 1) - 0.5, at_rest, cmap="viridis_r", norm=shades, rasterized=False)
+    mesh = ax.pcolormesh(clocks, np.arange(len(names) + 1) - 0.5, at_rest, cmap=colours, norm=shades, rasterized=False)
     ax.set_yticks(np.arange(len(names)), names, fontsize="small" if len(names) <= 20 else 5)
     ax.invert_yaxis()
-    ax.set_xlabel("clock (blank: exactly at rest)")
+    ax.set_xlabel("clock (white: exactly at rest)")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(False)
     ax.figure.colorbar(mesh, ax=ax, label="relative distance from target", extend="both")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 from dbpsim.cost.limits import bits_of, clocked_settling_time_s, settling_time_s
+from dbpsim.cost.machines import Machine, published_machines
 from dbpsim.report.contents import Contents
-from dbpsim.report.elements import Column, Section, Table
+from dbpsim.report.elements import Column, Figure, Section, Table
+from dbpsim.report.limit_figures import draw_limits
 
 _ENERGY = (
     Column("limit", "limit"), Column("energy_per_multiply_accumulate_J", "least energy a multiply-accumulate", "J"),
     Column("times_above", "this design is above by", form=".2g"), Column("what", "what it bounds", prose=True),
     Column("source", "source", prose=True),
 )  # fmt: skip
+_DRAWN = "Energy of a multiply-accumulate over its resolution: bounds of physics as lines, machines and this design as points."
 _TIME = (Column("schedule", "schedule"), Column("least_s", "least time", "s"))
 
 
@@ -33,8 +37,10 @@ def limits_section(contents: Contents) -> Section | None:
         whole = contents.fidelity.whole
         reached = f" The gradient came out at {whole.signal_to_noise_dB:.0f} dB, {bits_of(whole.signal_to_noise):.1f} bits."
     text = f"At {bits:g} bits of full scale a read, {chip.hardware.tile.rows} rows a tile, 300 K.{reached}"
+    here = Machine("this design", "dbpsim", bits, each, "this report")
+    drawing = partial(draw_limits, machines=(*published_machines(), here), rows=chip.hardware.tile.rows)
     return Section(
-        "limits", "Physical limits", [text],
+        "limits", "Physical limits", [text], [Figure("limits", _DRAWN, drawing, (5.8, 4.2))] if each > 0 else [],
         tables=[
             Table("limits_energy", "Energy of a multiply-accumulate, in reads.", _ENERGY, energy),
             Table("limits_time", "Time of one sample to settle.", _TIME, time),

@@ -81,11 +81,11 @@ def _against(contents: Contents) -> list[str]:
     if best is None or not others:
         return []
     pairs = [
-        f"{row.label} takes {_times(row.energy_J, best.energy_J)} its energy and {_times(row.latency_s, best.latency_s)} its time"
+        f"{row.label}: energy {_times(row.energy_J, best.energy_J)}, time {_times(row.latency_s, best.latency_s)}"
         for row in others
     ]
-    return [f"Best dyadic mode {best.label.removeprefix('dyadic, ')} ({shown(best.energy_J, 'J')} a sample): {'; '.join(pairs)}."]
+    return [f"Best dyadic mode {best.label.removeprefix('dyadic, ')} ({shown(best.energy_J, 'J')} a sample) against {'; '.join(pairs)}."]
 
 
 def _times(value: float, reference: float) -> str:
-    return f"{value / reference:.2g} x" if reference else "-"
+    return f"x {value / reference:.2g}" if reference else "-"
