@@ -50,7 +50,7 @@ from dbpsim.training.state import trained_network
 
 _MLP_IMAGES = {64: (8, 8, 1), 784: (28, 28, 1), 3072: (32, 32, 3)}
 _ALLOWED_ERROR = {("float64", "ms"): 1e-13, ("float64", "xz"): 1e-13, ("float32", "ms"): 2e-6, ("float32", "xz"): 1e-5}
-_SETTLING_ETA = 0.9  # clocks in which settling times are counted: 2.3 tau each
+_SETTLING_ETA = 0.5  # clocks in which settling times are counted: 0.7 tau each
 _FLOORS = 3.0  # times float32 backpropagation's own error that a float32 relaxation may differ from it
 _ALLOWED_UNSETTLED = {"float64": 1e-9, "float32": 1e-3}  # eta != 1: the tolerance of the stop test, times the network's gain
 

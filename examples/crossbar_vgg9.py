@@ -72,7 +72,7 @@ def main() -> None:
     trained = dbp.relax(chip, x, y, eta=args.eta, schedule=schedule, record=schedule == "synchronous")
     command = "python examples/crossbar_vgg9.py " + " ".join(sys.argv[1:])
     # beside a GPU and classical analog training, with the time that each sample of the batch takes to settle
-    beside = {} if chip is net else {"compare": ("digital-gpu", "analog-bp"), "settling": settling_times(chip, x, y, eta=0.9)}
+    beside = {} if chip is net else {"compare": ("digital-gpu", "analog-bp"), "settling": settling_times(chip, x, y, eta=0.5)}
     page = dbp.report(
         chip, trained, args.out, exact=exact, training=result, dataset_label=train_set.label, command=command, **beside
     )

@@ -84,7 +84,8 @@ def _against(contents: Contents) -> list[str]:
         f"{row.label}: energy {_times(row.energy_J, best.energy_J)}, time {_times(row.latency_s, best.latency_s)}"
         for row in others
     ]
-    return [f"Best dyadic mode {best.label.removeprefix('dyadic, ')} ({shown(best.energy_J, 'J')} a sample) against {'; '.join(pairs)}."]
+    own = f"{best.label.removeprefix('dyadic, ')} ({shown(best.energy_J, 'J')} a sample)"
+    return [f"Against the best dyadic mode, {own}: {'; '.join(pairs)}."]
 
 
 def _times(value: float, reference: float) -> str:
