@@ -288,6 +288,10 @@ def study_command(args: argparse.Namespace) -> int:
         study, args.out, workers=args.workers, scheduler=args.scheduler, tls=Tls(*files) if files else None, shard=args.shard,
         again=args.again, tell=lambda line: print(line, file=sys.stderr),
     )  # fmt: skip
+    if args.shard is None:
+        from dbpsim.report.study_page import write_study_page
+
+        write_study_page(study, outcome, args.out)
     counts = {"points": outcome.points, "computed": outcome.computed, "failed": outcome.failed}
     if args.json:
         _print_json({"study": study.name, "table": str(Path(args.out) / "table.csv"), **counts})

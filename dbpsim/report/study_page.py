@@ -1,0 +1,137 @@
+"""The page of a study: its question, its figures, its table, what failed.
+
+Lines join the means of the rows that share x and series; the band is a 95 % bootstrap interval of the mean (percentile, 1000
+resamples from a named stream; Efron 1979).  A heat map shows means.  Rows that differ in what is neither axis nor series, seeds
+first of all, are what the means are over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from dbpsim.kernels.random import stream
+from dbpsim.report.elements import Column, Figure, Section, Table
+from dbpsim.report.figures import COLOURS
+from dbpsim.report.report import rendered, write_files
+from dbpsim.studies.engine import Outcome
+from dbpsim.studies.study import FigureSpec, Study
+
+_RESAMPLES = 1000
+_STYLES = ("o-", "s--", "^:", "D-.", "v-", "P--", "X:")
+_MOST_ROWS = 100
+Rows = Sequence[Mapping[str, Any]]
+
+
+def write_study_page(study: Study, outcome: Outcome, out: str | os.PathLike[str]) -> Path:
+    """Write index.html and the figures of `study` beside its table; return the page's path.
+
+    Raises
+    ------
+    ValueError
+        If a figure names a column that the table has not.
+    """
+    for spec in study.figures:
+        for column in filter(None, (spec.x, spec.y, spec.value, spec.series)):
+            if outcome.rows and all(column not in row for row in outcome.rows):
+                known = ", ".join(dict.fromkeys(key for row in outcome.rows for key in row))
+                raise ValueError(f"study {study.name}: figures: found column {column!r}; accepted: {known}.")
+    figures = [_figure(number, spec, outcome.rows) for number, spec in enumerate(study.figures)] if outcome.rows else []
+    said = [
+        ("Question", study.question or study.name),
+        ("Points", f"{outcome.points}, {outcome.failed} of them without result; {len(outcome.rows)} rows"),
+    ]
+    if study.source:
+        said.append(("Compare", study.source))
+    section = Section("results", "Results", figures=figures, tables=[_table(outcome.rows)])
+    return write_files(Path(out), rendered(f"dbpsim study: {study.name}", said, [section]))
+
+
+def _figure(number: int, spec: FigureSpec, rows: Rows) -> Figure:
+    draw = draw_heat if spec.kind == "heat" else draw_lines
+    words = spec.title or f"{spec.value or spec.y} over {spec.x}" + (f" and {spec.y}" if spec.value else "")
+    alt = words + ("; bands: 95 % intervals of the mean." if spec.kind == "lines" else "; means.")
+    return Figure(f"figure{number + 1}", alt, partial(draw, rows=rows, spec=spec))
+
+
+def _table(rows: Rows) -> Table:
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    values = [[row.get(key) for key in keys] for row in rows]
+    same = [len(rows) > 1 and all(row[place] == values[0][place] for row in values) for place in range(len(keys))]
+    columns = tuple(Column(key, key.replace("_", " "), form=".4g", file_only=one) for key, one in zip(keys, same, strict=True))
+    caption = f"The first {_MOST_ROWS} rows, without columns of one value; all are in table.csv."
+    return Table("rows", caption, columns, values, most=_MOST_ROWS)
+
+
+def draw_lines(ax: Axes, rows: Rows, spec: FigureSpec) -> Axes:
+    """Draw the mean of y over x, a line a series, with its bootstrap interval."""
+    names = list(dict.fromkeys(row.get(spec.series) for row in rows)) if spec.series else [None]
+    for number, name in enumerate(names):
+        mine = [row for row in rows if spec.series is None or row.get(spec.series) == name]
+        at = sorted({row[spec.x] for row in mine if spec.x in row})
+        groups = [[row[spec.y] for row in mine if row.get(spec.x) == x and row.get(spec.y) is not None] for x in at]
+        kept = [(x, values) for x, values in zip(at, groups, strict=True) if values]
+        if not kept:
+            continue
+        place, colour = [x for x, _ in kept], COLOURS[number % 7]
+        middle = np.array([float(np.mean(values)) for _, values in kept])
+        ends = np.array([interval(values, f"{name}", n) for n, (_, values) in enumerate(kept)])
+        label = None if name is None else f"{spec.series} {name}"
+        ax.plot(place, middle, _STYLES[number % 7], color=colour, label=label, markersize=4)
+        ax.fill_between(place, ends[:, 0], ends[:, 1], color=colour, alpha=0.2, linewidth=0)
+    if "x" in spec.log:
+        ax.set_xscale("log")
+    if "y" in spec.log:
+        ax.set_yscale("log")
+    ax.set_xlabel(spec.x.replace("_", " "))
+    ax.set_ylabel(spec.y.replace("_", " "))
+    if spec.series:
+        ax.legend(fontsize=8)
+    return ax
+
+
+def interval(values: Sequence[float], *names: str | int) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of the mean of `values`; of one value, that value.
+
+    Examples
+    --------
+    >>> interval([2.0])
+    (2.0, 2.0)
+    """
+    data = np.asarray(values, np.float64)
+    if len(data) < 2:
+        return float(data[0]), float(data[0])
+    chosen = stream(0, "bootstrap", *names).integers(0, len(data), (_RESAMPLES, len(data)))
+    low, high = np.percentile(data[chosen].mean(axis=1), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def draw_heat(ax: Axes, rows: Rows, spec: FigureSpec) -> Axes:
+    """Draw the mean of a value over two columns."""
+    across, down = (sorted({row[key] for row in rows if key in row}) for key in (spec.x, spec.y))
+    means, value = np.full((len(down), len(across)), np.nan), spec.value or ""
+    for i, y in enumerate(down):
+        for j, x in enumerate(across):
+            found = [row[value] for row in rows if row.get(spec.x) == x and row.get(spec.y) == y and value in row]
+            if found:
+                means[i, j] = float(np.mean(found))
+    drawn = np.log10(np.maximum(means, 1e-300)) if "value" in spec.log else means
+    image = ax.imshow(drawn, aspect="auto", cmap="viridis", origin="lower")
+    ax.set_xticks(range(len(across)), [_tick(x) for x in across], rotation=45 if len(across) > 6 else 0)
+    ax.set_yticks(range(len(down)), [_tick(y) for y in down])
+    ax.set_xlabel(spec.x.replace("_", " "))
+    ax.set_ylabel(spec.y.replace("_", " "))
+    ax.grid(False)
+    words = value.replace("_", " ")
+    ax.figure.colorbar(image, ax=ax, label=f"log10 {words}" if "value" in spec.log else words)
+    return ax
+
+
+def _tick(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

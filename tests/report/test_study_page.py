@@ -1,0 +1,50 @@
+"""The page of a study: intervals against scipy's bootstrap, figures from columns, errors that name them."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from scipy.stats import bootstrap
+
+from dbpsim.report.study_page import draw_heat, draw_lines, interval, write_study_page
+from dbpsim.studies.engine import run_study
+from dbpsim.studies.study import FigureSpec, Study
+
+
+def test_the_interval_is_scipy_s():
+    values = np.random.default_rng(1).standard_normal(40)
+    theirs = bootstrap((values,), np.mean, method="percentile", n_resamples=4000, rng=np.random.default_rng(0))
+    ends = (theirs.confidence_interval.low, theirs.confidence_interval.high)
+    assert interval(values.tolist(), "a") == pytest.approx(ends, abs=0.3 * values.std() / np.sqrt(40))
+    assert interval([1.0, 1.0], "a") == (1.0, 1.0)
+    assert interval([1.0, 2.0], "a") == interval([1.0, 2.0], "a")
+
+
+def test_lines_join_means_and_heat_maps_show_them():
+    rows = [{"x": x, "y": 10.0 * x + d, "s": s} for x in (1, 2) for d in (-1, 1) for s in ("a", "b")]
+    ax = draw_lines(Figure().subplots(), rows, FigureSpec(x="x", y="y", series="s"))
+    assert [line.get_label() for line in ax.lines] == ["s a", "s b"]
+    assert ax.lines[0].get_ydata().tolist() == [10.0, 20.0]
+    ax = draw_heat(Figure().subplots(), rows, FigureSpec(kind="heat", x="x", y="s", value="y"))
+    assert ax.images[0].get_array().tolist() == [[10.0, 20.0], [10.0, 20.0]]
+
+
+def study(**more):
+    given = {"name": "page", "question": "<b>why</b>?", "task": "gradient", "settings": {"model": "mlp:4-3"}}
+    return Study(**given, axes={"seed": [0, 1]}, **more)
+
+
+def test_the_page_has_question_figures_and_rows_and_stays_beside_the_table(tmp_path):
+    one = study(figures=[{"x": "seed", "y": "loss"}])
+    page = write_study_page(one, run_study(one, tmp_path, shard=(0, 1)), tmp_path)
+    text = page.read_text()
+    assert "&lt;b&gt;why" in text
+    assert "<b>why" not in text
+    assert text.count("<svg") == 1
+    assert {"table.csv", "figure1.png", "index.html", "study.json"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_figure_of_a_column_that_is_not_there_is_refused(tmp_path):
+    one = study(figures=[{"x": "seed", "y": "los"}])
+    outcome = run_study(one, tmp_path, shard=(0, 1))
+    with pytest.raises(ValueError, match="found column 'los'; accepted: .*loss"):
+        write_study_page(one, outcome, tmp_path)
