@@ -154,6 +154,10 @@ def law_numbers(update: Update, window: Conductance) -> tuple[np.ndarray, np.nda
         law.MIDDLE: window.g_min_S + half,
         law.HALF_WINDOW: half,
     }
+    if isinstance(update, ExponentialStep):
+        up, down = update.gamma_up / np.log(2), -update.gamma_down / np.log(2)
+        values |= {law.EXPONENTIAL: True, law.UP_SIZE: update.A_up, law.UP_RATE: up * update.a, law.UP_SHIFT: up * update.b}
+        values |= {law.DOWN_SIZE: update.A_down, law.DOWN_RATE: down * update.a, law.DOWN_SHIFT: down * update.b}
     numbers = np.zeros(law.NUMBERS, np.float32)
     for place, value in values.items():
         numbers[place] = value
@@ -172,7 +176,7 @@ def _portion(update: Update, step: float, table: np.ndarray) -> float:
 
 
 def _table(update: Update) -> np.ndarray:
-    # Factors at the nodes, and the stretch over which a tangent is within 2 % of them: f'' move^2 / 2 = f / 50.
+    # Factors at the nodes, and the stretch over which a tangent is within 2 % of them: f'' move^2 / 2 = f / 50, 0.02 to 0.25.
     xi = np.linspace(-1, 1, _NODES)
     up, down = step_factors(update, xi)
     apart = _NODES // 40

@@ -13,12 +13,28 @@ import numpy as np
 
 from dbpsim.kernels.normals import fill_normals
 from dbpsim.kernels.policy import kernel
-from dbpsim.kernels.pulse_walk import DOWN_0, DOWN_1, FIXED, OWN_BOUNDS, SIGMA, UP_0, UP_1
+from dbpsim.kernels.pulse_cells import power_of_two
+from dbpsim.kernels.pulse_walk import (
+    DOWN_0,
+    DOWN_1,
+    DOWN_RATE,
+    DOWN_SHIFT,
+    DOWN_SIZE,
+    EXPONENTIAL,
+    FIXED,
+    OWN_BOUNDS,
+    SIGMA,
+    UP_0,
+    UP_1,
+    UP_RATE,
+    UP_SHIFT,
+    UP_SIZE,
+)
 from dbpsim.kernels.random import bits
 
 MOST = 32  # pulses: more of them are walked in stretches
 LANES = 1024  # cells side by side at most
-_VECTOR = 16  # lanes of one instruction
+_VECTOR = 32  # lanes, in two instructions, of every loop: a number known beforehand leaves no scalar end of it
 
 _f = np.float32
 _ZERO, _HALF, _ONE = _f(0), _f(0.5), _f(1)
@@ -39,26 +55,36 @@ def put(lane, x, ups, downs, step_up, step_down, low, high, numbers, lanes):
 
 
 @kernel
-def _directions(key, counter, cells, lanes):
-    for c in range(cells):
+def _directions(key, counter, first, lanes):
+    for c in range(first, first + _VECTOR):
         chance = np.float32(np.int32(bits(key, counter + c) >> _S41)) * _U23
         lanes[_UP + c] = _ONE if chance * lanes[_LEFT + c] < lanes[_UPS + c] else _ZERO
 
 
 @kernel
-def _affine_factors(cells, numbers, lanes):
+def _affine_factors(first, numbers, lanes):
     up_1, down_1 = numbers[UP_1], numbers[DOWN_1]
-    for c in range(cells):
+    for c in range(first, first + _VECTOR):
         up, x = lanes[_UP + c] > _ZERO, lanes[_X + c]
         lanes[_AT + c] = lanes[_AT_UP + c] + up_1 * x if up else lanes[_AT_DOWN + c] + down_1 * x
 
 
 @kernel
-def _table_factors(cells, table, lanes):
+def _exponential_factors(first, numbers, lanes):
+    up_size, up_rate, up_shift = numbers[UP_SIZE], numbers[UP_RATE], numbers[UP_SHIFT]
+    down_size, down_rate, down_shift = numbers[DOWN_SIZE], numbers[DOWN_RATE], numbers[DOWN_SHIFT]
+    for c in range(first, first + _VECTOR):
+        up, x = lanes[_UP + c] > _ZERO, min(max(lanes[_X + c], -_ONE), _ONE)
+        power = power_of_two(up_rate * x + up_shift if up else down_rate * x + down_shift)
+        lanes[_AT + c] = _ONE - (up_size if up else down_size) * power
+
+
+@kernel
+def _table_factors(first, table, lanes):
     sections = table.shape[1] - 1
     scale, last = _HALF * np.float32(sections), np.int32(sections - 1)
     up_row, down_row = table[0], table[1]
-    for c in range(cells):
+    for c in range(first, first + _VECTOR):
         t = (min(max(lanes[_X + c], -_ONE), _ONE) + _ONE) * scale
         k = min(np.int32(t), last)
         t -= np.float32(k)
@@ -68,8 +94,8 @@ def _table_factors(cells, table, lanes):
 
 
 @kernel
-def _one_pulse(cells, sigma, fixed, lanes):
-    for c in range(cells):
+def _one_pulse(first, sigma, fixed, lanes):
+    for c in range(first, first + _VECTOR):
         up, left = lanes[_UP + c], lanes[_LEFT + c]
         step = lanes[_STEP_UP + c] if up > _ZERO else -lanes[_STEP_DOWN + c]
         mean = step * max(lanes[_AT + c], _ZERO)
@@ -93,7 +119,8 @@ def walk_together(cells, numbers, table, key, lanes):
     lanes : float32 array, shape (ROWS x LANES,)
         What `put` wrote; `state` reads where a cell ended.
     """
-    sigma, fixed, table_law = numbers[SIGMA], numbers[FIXED] > 0, table.shape[1] > 0
+    sigma, fixed = numbers[SIGMA], numbers[FIXED] > 0
+    exponential, table_law = numbers[EXPONENTIAL] > 0, table.shape[1] > 0
     direction_key = np.uint64(bits(key, -1))
     for lane in range(cells, (cells + _VECTOR - 1) // _VECTOR * _VECTOR):  # whole instructions: lanes with nothing to do
         lanes[_X + lane] = lanes[_UPS + lane] = lanes[_LEFT + lane] = _ZERO
@@ -105,12 +132,15 @@ def walk_together(cells, numbers, table, key, lanes):
             return
         some = (cells + _VECTOR - 1) // _VECTOR * _VECTOR
         fill_normals(key, pulse * (LANES // 2), lanes[_Z : _Z + some])
-        _directions(direction_key, pulse * LANES, some, lanes)
-        if table_law:
-            _table_factors(some, table, lanes)
-        else:
-            _affine_factors(some, numbers, lanes)
-        _one_pulse(some, sigma, fixed, lanes)
+        for first in range(0, some, _VECTOR):
+            _directions(direction_key, pulse * LANES, first, lanes)
+            if exponential:
+                _exponential_factors(first, numbers, lanes)
+            elif table_law:
+                _table_factors(first, table, lanes)
+            else:
+                _affine_factors(first, numbers, lanes)
+            _one_pulse(first, sigma, fixed, lanes)
         pulse += 1
 
 

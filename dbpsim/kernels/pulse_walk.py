@@ -19,7 +19,8 @@ _TURN, _TURN_AT_BOUND = 0.2, 0.1  # share by which a step may change over one st
 # What `numbers` holds, in this order.
 STEP, SIGMA, FIXED, ASYMMETRY, STEP_SPREAD, ASYMMETRY_SPREAD, UPPER_SPREAD, LOWER_SPREAD = range(8)
 UP_0, UP_1, DOWN_0, DOWN_1, OWN_BOUNDS, LOWEST, MIDDLE, HALF_WINDOW, PORTION = range(8, 17)
-NUMBERS = 17
+EXPONENTIAL, UP_SIZE, UP_RATE, UP_SHIFT, DOWN_SIZE, DOWN_RATE, DOWN_SHIFT = range(17, 24)  # 1 - size 2^(rate u + shift)
+NUMBERS = 24
 
 
 @kernel

@@ -37,10 +37,9 @@ from dbpsim.kernels.pulse_cells import (
     AT_Z,
     BLOCK,
     ROWS_OF_WORK,
-    affine_factors,
     draw_devices,
     own_cell,
-    table_factors,
+    set_factors,
 )
 from dbpsim.kernels.pulse_closed_form import closed_form, few_pulses
 from dbpsim.kernels.pulse_steps import LANES, MOST, ROWS, put, state, walk_together
@@ -81,13 +80,10 @@ def _apply(g, ups, downs, half, work):
 
 
 @kernel
-def _pulse_block(g, ups, downs, block, numbers, table, pulse_key, work, waiting, waits, at):
+def _pulse_block(g, ups, downs, block, numbers, table, pulse_key, work, waiting, waits, row, first):
     """Give a block of cells of one row its pulses in place, but for those that wait to walk; return how many wait then."""
     fill_normals(pulse_key, block * (BLOCK // 2), work[AT_Z : AT_Z + BLOCK])
-    if table.shape[1] > 0:
-        table_factors(g, numbers, table, work)
-    else:
-        affine_factors(g, numbers, work)
+    set_factors(g, numbers, table, work)
     few_pulses(g, ups, downs, numbers, work)
     half, per_half = numbers[HALF_WINDOW], _ONE / numbers[HALF_WINDOW]
     _apply(g, ups, downs, half, work)
@@ -98,7 +94,7 @@ def _pulse_block(g, ups, downs, block, numbers, table, pulse_key, work, waiting,
     for c in range(g.shape[0]):
         if work[AT_END + c] != work[AT_END + c] and ups[c] + downs[c] > 0:
             if ups[c] + downs[c] <= MOST:
-                waiting[waits] = at + c
+                waiting[waits, 0], waiting[waits, 1], waiting[waits, 2] = ups[c] + downs[c], row, first + c
                 waits += 1
                 continue
             x = (np.float32(g[c]) - numbers[MIDDLE]) * per_half
@@ -115,38 +111,36 @@ def _pulse_block(g, ups, downs, block, numbers, table, pulse_key, work, waiting,
 
 
 @kernel
-def _walk_waiting(g, ups, downs, numbers, table, key, works, waiting, waits, order, lanes):
-    # Those that wait, cells `waiting` of `g` (rows of whole blocks), pulse by pulse; those with most pulses first.
-    columns, per_half = g.shape[1], _ONE / numbers[HALF_WINDOW]
-    blocks = (columns + BLOCK - 1) // BLOCK
+def _walk_waiting(g, ups, downs, numbers, table, key, works, waiting, waits, places):
+    # Those that wait, (pulses, row, column) each, pulse by pulse; those with most pulses first.
+    per_half, half, blocks = _ONE / numbers[HALF_WINDOW], numbers[HALF_WINDOW], (g.shape[1] + BLOCK - 1) // BLOCK
+    order, lanes = places
     starts = np.zeros(MOST + 1, np.int64)
     for k in range(waits):
-        row, column = divmod(waiting[k], blocks * BLOCK)
-        starts[MOST - ups[row, column] - downs[row, column] + 1] += 1  # n = MOST .. 1 end at 1 .. MOST
+        starts[MOST - waiting[k, 0] + 1] += 1  # n = MOST .. 1 end at 1 .. MOST
     for n in range(MOST):
         starts[n + 1] += starts[n]
     for k in range(waits):
-        row, column = divmod(waiting[k], blocks * BLOCK)
-        place = MOST - ups[row, column] - downs[row, column]
-        order[starts[place]] = waiting[k]
+        place = MOST - waiting[k, 0]
+        order[starts[place]] = k
         starts[place] += 1
     for lane in range(waits):
-        row, column = divmod(order[lane], blocks * BLOCK)
+        row, column = waiting[order[lane], 1], waiting[order[lane], 2]
         x = (np.float32(g[row, column]) - numbers[MIDDLE]) * per_half
         step_up, step_down, low, high = own_cell(column % BLOCK, numbers, works[row * blocks + column // BLOCK])
         put(lane, x, ups[row, column], downs[row, column], step_up, step_down, low, high, numbers, lanes)
     walk_together(waits, numbers, table, key, lanes)
     for lane in range(waits):
-        row, column = divmod(order[lane], blocks * BLOCK)
+        row, column = waiting[order[lane], 1], waiting[order[lane], 2]
         x = (np.float32(g[row, column]) - numbers[MIDDLE]) * per_half
-        g[row, column] = max(g[row, column] + numbers[HALF_WINDOW] * (state(lane, lanes) - x), _ZERO)
+        g[row, column] = max(g[row, column] + half * (state(lane, lanes) - x), _ZERO)
 
 
 @kernel
 def _pulse_rows(g, ups, downs, first_block, portions, numbers, table, pulse_key, works, places):
     # The blocks of some rows, those of `portions` > 0, after these pulses.
     blocks = portions.shape[1]
-    waiting, order, lanes = places
+    waiting, rest = places
     waits, key = 0, np.uint64(bits(pulse_key, 2))
     lanes_key = key
     for row in range(g.shape[0]):
@@ -158,13 +152,13 @@ def _pulse_rows(g, ups, downs, first_block, portions, numbers, table, pulse_key,
             cut, number = slice(block * BLOCK, min(g.shape[1], (block + 1) * BLOCK)), row * blocks + block
             waits = _pulse_block(
                 g[row, cut], ups[row, cut], downs[row, cut], first_block + number, numbers, table, pulse_key, works[number],
-                waiting, waits, number * BLOCK,
+                waiting, waits, row, block * BLOCK,
             )  # fmt: skip
             if waits > LANES - BLOCK:
-                _walk_waiting(g, ups, downs, numbers, table, lanes_key, works, waiting, waits, order, lanes)
+                _walk_waiting(g, ups, downs, numbers, table, lanes_key, works, waiting, waits, rest)
                 waits = 0
     if waits > 0:
-        _walk_waiting(g, ups, downs, numbers, table, lanes_key, works, waiting, waits, order, lanes)
+        _walk_waiting(g, ups, downs, numbers, table, lanes_key, works, waiting, waits, rest)
 
 
 @kernel
@@ -192,7 +186,7 @@ def _pulse_group(g, ups, downs, first_block, blocks, numbers, table, pulse_key, 
                 draw_devices(device_key, first_block + number, numbers, works[number])
                 portions[row, block] = max(1, int(np.ceil(pulses / (cells * numbers[PORTION]))))  # of a usual cell
                 most = max(most, portions[row, block])
-    places = np.empty(LANES, np.int64), np.empty(LANES, np.int64), np.empty(ROWS * LANES, np.float32)
+    places = np.empty((LANES, 3), np.int64), (np.empty(LANES, np.int64), np.empty(ROWS * LANES, np.float32))
     if most == 1:
         _pulse_rows(g, ups, downs, first_block, portions, numbers, table, pulse_key, works, places)
         return

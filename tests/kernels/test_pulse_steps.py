@@ -5,7 +5,7 @@ import pytest
 
 from dbpsim.devices.schema import Conductance
 from dbpsim.devices.update import law_numbers, step_factors
-from dbpsim.devices.update_laws import ConstantStep, ExponentialStep, SoftBounds
+from dbpsim.devices.update_laws import ConstantStep, ExponentialStep, PiecewiseStep, SoftBounds
 from dbpsim.kernels import pulse_steps
 from dbpsim.kernels.normals import fill_normals
 from dbpsim.kernels.random import bits
@@ -19,6 +19,7 @@ LAWS = {
     "exponential": ExponentialStep(
         law="exponential_step", A_up=-1.2, A_down=-0.1, gamma_up=4, gamma_down=4, a=-0.5, b=-0.5, **COMMON
     ),
+    "piecewise": PiecewiseStep(law="piecewise_step", up_factors=(2, 0.6, 0.5), down_factors=(0.2, 1.5, 2.5), **COMMON),
 }  # fmt: skip
 KEY, CELLS = np.uint64(11), 201
 
@@ -27,12 +28,12 @@ def twin(law, x, ups, downs, step_up, step_down, low, high):
     least, most, left = np.minimum(low, x), np.maximum(high, x), ups + downs
     direction_key = np.uint64(bits(KEY, -1))
     for pulse in range(pulse_steps.MOST):
-        z = np.zeros(-(-np.count_nonzero(left) // 16) * 16, np.float32)
+        z = np.zeros(-(-np.count_nonzero(left) // 32) * 32, np.float32)
         fill_normals(KEY, pulse * pulse_steps.LANES // 2, z)
         z = np.append(z, np.zeros(CELLS))[:CELLS]
         draws = [int(bits(direction_key, pulse * pulse_steps.LANES + c)) >> 41 for c in range(CELLS)]
         up = np.array(draws) / 2**23 * left < ups
-        f_up, f_down = step_factors(law, np.clip(x, -1, 1) if law.law == "exponential_step" else x)
+        f_up, f_down = step_factors(law, np.clip(x, -1, 1) if law.law in ("exponential_step", "piecewise_step") else x)
         if law.law == "soft_bounds":  # of the cell's own bounds
             f_up, f_down = high - x, x - low
         mean = np.where(up, step_up * np.maximum(f_up, 0), -step_down * np.maximum(f_down, 0))
