@@ -34,7 +34,7 @@ from dbpsim.kernels.random import bits
 
 MOST = 32  # pulses: more of them are walked in stretches
 LANES = 1024  # cells side by side at most
-_VECTOR = 32  # lanes, in two instructions, of every loop: a number known beforehand leaves no scalar end of it
+_VECTOR = 16  # lanes of one instruction
 
 _f = np.float32
 _ZERO, _HALF, _ONE = _f(0), _f(0.5), _f(1)
@@ -55,36 +55,36 @@ def put(lane, x, ups, downs, step_up, step_down, low, high, numbers, lanes):
 
 
 @kernel
-def _directions(key, counter, first, lanes):
-    for c in range(first, first + _VECTOR):
+def _directions(key, counter, cells, lanes):
+    for c in range(cells):
         chance = np.float32(np.int32(bits(key, counter + c) >> _S41)) * _U23
         lanes[_UP + c] = _ONE if chance * lanes[_LEFT + c] < lanes[_UPS + c] else _ZERO
 
 
 @kernel
-def _affine_factors(first, numbers, lanes):
+def _affine_factors(cells, numbers, lanes):
     up_1, down_1 = numbers[UP_1], numbers[DOWN_1]
-    for c in range(first, first + _VECTOR):
+    for c in range(cells):
         up, x = lanes[_UP + c] > _ZERO, lanes[_X + c]
         lanes[_AT + c] = lanes[_AT_UP + c] + up_1 * x if up else lanes[_AT_DOWN + c] + down_1 * x
 
 
 @kernel
-def _exponential_factors(first, numbers, lanes):
+def _exponential_factors(cells, numbers, lanes):
     up_size, up_rate, up_shift = numbers[UP_SIZE], numbers[UP_RATE], numbers[UP_SHIFT]
     down_size, down_rate, down_shift = numbers[DOWN_SIZE], numbers[DOWN_RATE], numbers[DOWN_SHIFT]
-    for c in range(first, first + _VECTOR):
+    for c in range(cells):
         up, x = lanes[_UP + c] > _ZERO, min(max(lanes[_X + c], -_ONE), _ONE)
         power = power_of_two(up_rate * x + up_shift if up else down_rate * x + down_shift)
         lanes[_AT + c] = _ONE - (up_size if up else down_size) * power
 
 
 @kernel
-def _table_factors(first, table, lanes):
+def _table_factors(cells, table, lanes):
     sections = table.shape[1] - 1
     scale, last = _HALF * np.float32(sections), np.int32(sections - 1)
     up_row, down_row = table[0], table[1]
-    for c in range(first, first + _VECTOR):
+    for c in range(cells):
         t = (min(max(lanes[_X + c], -_ONE), _ONE) + _ONE) * scale
         k = min(np.int32(t), last)
         t -= np.float32(k)
@@ -94,8 +94,8 @@ def _table_factors(first, table, lanes):
 
 
 @kernel
-def _one_pulse(first, sigma, fixed, lanes):
-    for c in range(first, first + _VECTOR):
+def _one_pulse(cells, sigma, fixed, lanes):
+    for c in range(cells):
         up, left = lanes[_UP + c], lanes[_LEFT + c]
         step = lanes[_STEP_UP + c] if up > _ZERO else -lanes[_STEP_DOWN + c]
         mean = step * max(lanes[_AT + c], _ZERO)
@@ -132,15 +132,14 @@ def walk_together(cells, numbers, table, key, lanes):
             return
         some = (cells + _VECTOR - 1) // _VECTOR * _VECTOR
         fill_normals(key, pulse * (LANES // 2), lanes[_Z : _Z + some])
-        for first in range(0, some, _VECTOR):
-            _directions(direction_key, pulse * LANES, first, lanes)
-            if exponential:
-                _exponential_factors(first, numbers, lanes)
-            elif table_law:
-                _table_factors(first, table, lanes)
-            else:
-                _affine_factors(first, numbers, lanes)
-            _one_pulse(first, sigma, fixed, lanes)
+        _directions(direction_key, pulse * LANES, some, lanes)
+        if exponential:
+            _exponential_factors(some, numbers, lanes)
+        elif table_law:
+            _table_factors(some, table, lanes)
+        else:
+            _affine_factors(some, numbers, lanes)
+        _one_pulse(some, sigma, fixed, lanes)
         pulse += 1
 
 

@@ -28,7 +28,7 @@ def twin(law, x, ups, downs, step_up, step_down, low, high):
     least, most, left = np.minimum(low, x), np.maximum(high, x), ups + downs
     direction_key = np.uint64(bits(KEY, -1))
     for pulse in range(pulse_steps.MOST):
-        z = np.zeros(-(-np.count_nonzero(left) // 32) * 32, np.float32)
+        z = np.zeros(-(-np.count_nonzero(left) // 16) * 16, np.float32)
         fill_normals(KEY, pulse * pulse_steps.LANES // 2, z)
         z = np.append(z, np.zeros(CELLS))[:CELLS]
         draws = [int(bits(direction_key, pulse * pulse_steps.LANES + c)) >> 41 for c in range(CELLS)]
