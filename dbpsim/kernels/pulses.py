@@ -143,22 +143,19 @@ def _pulse_rows(g, ups, downs, first_block, portions, numbers, table, pulse_key,
     waiting, rest = places
     waits, key = 0, np.uint64(bits(pulse_key, 2))
     lanes_key = key
-    for row in range(g.shape[0]):
-        for block in range(blocks):
-            if portions[row, block] == 0:
-                continue
+    for number in range(g.shape[0] * blocks):
+        row, block = number // blocks, number % blocks
+        if portions[row, block] > 0:
             if waits == 0:
-                lanes_key = np.uint64(bits(key, first_block + row * blocks + block))
-            cut, number = slice(block * BLOCK, min(g.shape[1], (block + 1) * BLOCK)), row * blocks + block
+                lanes_key = np.uint64(bits(key, first_block + number))
+            cut = slice(block * BLOCK, min(g.shape[1], (block + 1) * BLOCK))
             waits = _pulse_block(
                 g[row, cut], ups[row, cut], downs[row, cut], first_block + number, numbers, table, pulse_key, works[number],
                 waiting, waits, row, block * BLOCK,
             )  # fmt: skip
-            if waits > LANES - BLOCK:
-                _walk_waiting(g, ups, downs, numbers, table, lanes_key, works, waiting, waits, rest)
-                waits = 0
-    if waits > 0:
-        _walk_waiting(g, ups, downs, numbers, table, lanes_key, works, waiting, waits, rest)
+        if waits > LANES - BLOCK or number == g.shape[0] * blocks - 1:
+            _walk_waiting(g, ups, downs, numbers, table, lanes_key, works, waiting, waits, rest)
+            waits = 0
 
 
 @kernel
