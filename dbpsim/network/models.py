@@ -143,7 +143,7 @@ def vgg9_fast(
     >>> sum(stage.weight_layer.multiply_accumulates for stage in net.weight_stages)
     156379648
     """
-    filters = 2 * 4 * input_shape[2]  # both signs of the axes of 2 x 2 patches
+    filters = 8 * input_shape[2]  # both signs of the axes of 2x2 patches, or of as many of 3x3
     stages = [Stage("whiten", [Conv2d(filters, 3), Activation(activation)])]
     for number, factor in enumerate((1, 1, 4, 4, 4, 4, 4), 2):
         layers: list[Layer] = [Conv2d(factor * width, 3, bias=False, gain=1 / math.sqrt(3), identity=True)]
