@@ -216,7 +216,8 @@ def converter_energy_J(bits: float, temperature_K: float = ROOM_K) -> float:
     """Return the least energy of a conversion that samples its input: 8 k T SNR.
 
     A full-scale sine of amplitude V/2 on the capacitor of k T / C noise has SNR = (V^2 / 8) / (k T / C); charging it costs
-    C V^2 = 8 k T SNR (the bound in Murmann's survey of converters).
+    C V^2 = 8 k T SNR (Murmann, Energy limits in A/D converters, FTFC 2013, recalled).  It is a bound of circuits that charge
+    their capacitor from the full scale; one that charged it with the signal's own energy could reach k T SNR.
 
     Examples
     --------
@@ -279,7 +280,8 @@ def physical_limits(bits: float, rows: int, temperature_K: float = ROOM_K) -> tu
         Limit("array, rms of a sum", column, "the same, to this part of the rms of a sum of random signs: sqrt(rows) smaller",
               "reference/physics.md 11"),
         Limit("states kT/C", state / rows, "charging the two capacitors of a neuron, 12 kT 4^B each", "reference/physics.md 1"),
-        Limit("converter", converter_energy_J(bits, temperature_K) / rows, "sampling a result, 8 kT SNR", "Murmann, ADC survey"),
+        Limit("converter", converter_energy_J(bits, temperature_K) / rows, "sampling a result, 8 kT SNR", 
+              "Murmann, FTFC 2013 (recalled)"),
         Limit("digital, Landauer", erasing_energy_J(bits, temperature_K), "a bit erased in each of B^2 full adders, kT ln 2",
               "Landauer 1961"),
     )  # fmt: skip
