@@ -280,7 +280,7 @@ def physical_limits(bits: float, rows: int, temperature_K: float = ROOM_K) -> tu
         Limit("array, rms of a sum", column, "the same, to this part of the rms of a sum of random signs: sqrt(rows) smaller",
               "reference/physics.md 11"),
         Limit("states kT/C", state / rows, "charging the two capacitors of a neuron, 12 kT 4^B each", "reference/physics.md 1"),
-        Limit("converter", converter_energy_J(bits, temperature_K) / rows, "sampling a result, 8 kT SNR", 
+        Limit("converter", converter_energy_J(bits, temperature_K) / rows, "sampling a result, 8 kT SNR",
               "Murmann, FTFC 2013 (recalled)"),
         Limit("digital, Landauer", erasing_energy_J(bits, temperature_K), "a bit erased in each of B^2 full adders, kT ln 2",
               "Landauer 1961"),
