@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from dbpsim.cost.comparison import Comparison
-from dbpsim.cost.limits import Limit
+from dbpsim.cost.limits import Limit, settling_time_s
 from dbpsim.cost.quantities import quantity
 from dbpsim.cost.uncertainty import Uncertainty
 from dbpsim.report.figures import COLOURS, HATCHES, scaled
@@ -68,7 +68,7 @@ def draw_comparison(
 
 
 def draw_energy_delay(ax: Axes, comparison: Comparison) -> Axes:
-    """Draw energy against latency of a sample by mode, with lines of equal product."""
+    """Draw energy against latency of a sample by mode, lines of equal product, and how soon 2L first-order lags settle."""
     energy = np.array([row.energy_J for row in comparison.rows])
     seconds = np.array([row.latency_s for row in comparison.rows])
     for number, row in enumerate(comparison.rows):
@@ -83,7 +83,10 @@ def draw_energy_delay(ax: Axes, comparison: Comparison) -> Axes:
     limits_y = energy.min() / 5, energy.max() * 5
     for power in range(int(np.floor(low)), int(np.ceil(high)) + 1, max(1, int((high - low) / 5))):
         ax.plot(across, 10.0**power / across, color="gray", linewidth=0.5, alpha=0.6, zorder=0)
-    ax.set_xlim(*across)
+    case = comparison.setting
+    bound = settling_time_s(case.network.depth, case.bits, case.hardware.clock.tau_s)
+    ax.axvline(bound, color=COLOURS[0], linestyle=":", linewidth=1, label=f"free-running settles, {case.bits:g} bits")
+    ax.set_xlim(min(across[0], bound / 2), across[1])
     ax.set_ylim(*limits_y)
     ax.set_xlabel("latency of a training sample (s)")
     ax.set_ylabel("energy (J); grey: equal product")
