@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 import dbpsim as dbp
 from dbpsim.cost import load_components
-from dbpsim.cost.limits import physical_limits
+from dbpsim.cost.limits import physical_limits, settling_time_s
 from dbpsim.cost.uncertainty import uncertainty
 from dbpsim.report import cost_figures, figures
 
@@ -52,8 +52,14 @@ def test_modes_are_drawn_with_their_ranges_and_limits(data):
     labels = [text.get_text() for text in ax.get_yticklabels()]
     assert labels == [row.label for row in data["comparison"].rows]
     assert {text.get_text() for text in ax.get_legend().get_texts()} >= {f"least: {limit.name}" for limit in limits}
+    least = [line for line in ax.lines if str(line.get_label()).startswith("least")]
+    assert len({(line.get_color(), line.get_linestyle()) for line in least}) == len(limits)
     ax = cost_figures.draw_energy_delay(axes(), data["comparison"])
-    assert len(ax.get_legend().get_texts()) == len(data["comparison"].rows)
+    *modes, bound = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert modes == [row.label for row in data["comparison"].rows]
+    case = data["comparison"].setting
+    law = settling_time_s(case.network.depth, case.bits, case.hardware.clock.tau_s)
+    assert [line.get_xdata()[0] for line in ax.lines if line.get_label() == bound] == [law]
 
 
 def test_the_same_data_draw_the_same_bytes(data):
