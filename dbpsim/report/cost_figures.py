@@ -56,15 +56,20 @@ def draw_comparison(
     products = max((row.table.operations for row in comparison.rows), default=0) / 2
     floor = min((row.table.operations for row in comparison.rows if row.table.operations), default=0) / 2
     for number, limit in enumerate(limits):
-        ax.axvline(limit.energy_J * floor, color=COLOURS[6 - number % 5], linestyle=_LINES[number % 5], linewidth=1,
+        ax.axvline(limit.energy_J * floor, color="0.5", linestyle=_LINES[number % 5], linewidth=1,
                    label=f"least: {limit.name}")  # fmt: skip
     ax.set_xscale("log")
     ax.set_yticks(place, [row.label for row in comparison.rows], fontsize=8)
     ax.invert_yaxis()
     words = f"{quantity(floor, 'MAC')}" if floor == products else f"{quantity(floor, 'MAC')} and more"
     ax.set_xlabel(f"energy of a training sample (J); {words}")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
+    _legend_below(ax)
     return ax
+
+
+def _legend_below(ax: Axes) -> None:
+    handles, labels = ax.get_legend_handles_labels()
+    ax.figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=8, handlelength=1.6, columnspacing=1.2)
 
 
 def draw_energy_delay(ax: Axes, comparison: Comparison) -> Axes:
@@ -90,5 +95,5 @@ def draw_energy_delay(ax: Axes, comparison: Comparison) -> Axes:
     ax.set_ylim(*limits_y)
     ax.set_xlabel("latency of a training sample (s)")
     ax.set_ylabel("energy (J); grey: equal product")
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
+    _legend_below(ax)
     return ax

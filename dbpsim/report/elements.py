@@ -35,7 +35,8 @@ def shown(value: float, unit: str) -> str:
 def _area(value: float) -> str:
     for least, scale, unit in ((0.995e-8, 1e-6, "mm²"), (0.995e-12, 1e-12, "µm²"), (0.0, 1e-18, "nm²")):
         if abs(value) >= least and value:
-            return f"{value / scale:.3g} {unit}"
+            number = f"{value / scale:.3g}"
+            return f"{float(number):,.0f} {unit}" if "e+" in number else f"{number} {unit}"
     return "0 mm²"
 
 

@@ -51,11 +51,11 @@ def test_modes_are_drawn_with_their_ranges_and_limits(data):
     ax = cost_figures.draw_comparison(axes(), data["comparison"], data["ranges"], limits)
     labels = [text.get_text() for text in ax.get_yticklabels()]
     assert labels == [row.label for row in data["comparison"].rows]
-    assert {text.get_text() for text in ax.get_legend().get_texts()} >= {f"least: {limit.name}" for limit in limits}
+    assert {text.get_text() for text in ax.figure.legends[0].get_texts()} >= {f"least: {limit.name}" for limit in limits}
     least = [line for line in ax.lines if str(line.get_label()).startswith("least")]
     assert len({(line.get_color(), line.get_linestyle()) for line in least}) == len(limits)
     ax = cost_figures.draw_energy_delay(axes(), data["comparison"])
-    *modes, bound = [text.get_text() for text in ax.get_legend().get_texts()]
+    *modes, bound = [text.get_text() for text in ax.figure.legends[0].get_texts()]
     assert modes == [row.label for row in data["comparison"].rows]
     case = data["comparison"].setting
     law = settling_time_s(case.network.depth, case.bits, case.hardware.clock.tau_s)

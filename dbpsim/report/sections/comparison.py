@@ -39,9 +39,10 @@ def comparison_section(contents: Contents) -> Section | None:
          "the same in every analog mode; the range is what the ranges of component figures make of it."],
         [
             Figure("modes", "Energy of a training sample by mode, with its 5 to 95 % range and the least that physics allows.",
-                   partial(draw_comparison, comparison=found, ranges=ranges, limits=contents.limits), (6.6, 3.4)),
+                   partial(draw_comparison, comparison=found, ranges=ranges, limits=contents.limits),
+                   (5.8, 2.6 + 0.25 * len(rows))),
             Figure("energy_delay", "Energy against latency of a training sample by mode; grey lines join equal products.",
-                   partial(draw_energy_delay, comparison=found), (6.6, 3.4)),
+                   partial(draw_energy_delay, comparison=found), (5.8, 4.2)),
         ],
         [Table("modes", "A training sample, step, epoch and training by each mode.", _COLUMNS, rows),
          Table("modes_components", "Energy of a sample by mode and component.", columns, parts)],

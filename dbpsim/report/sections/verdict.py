@@ -89,4 +89,18 @@ def _against(contents: Contents) -> list[str]:
 
 
 def _times(value: float, reference: float) -> str:
-    return f"x {value / reference:.2g}" if reference else "-"
+    """Return how many times `reference` a value is, in words that stay short.
+
+    Examples
+    --------
+    >>> _times(3.71, 1.0), _times(2.34e-6, 8.1e-4), _times(5321.0, 1.0), _times(1.0, 1.0)
+    ('3.7 times', '1/346', '5,321 times', 'the same')
+    """
+    if not (reference and value):
+        return "-"
+    ratio = value / reference
+    if abs(ratio - 1) < 0.005:
+        return "the same"
+    if ratio < 0.1:
+        return f"1/{1 / ratio:,.0f}"
+    return f"{ratio:,.0f} times" if ratio >= 99.5 else f"{ratio:.2g} times"
