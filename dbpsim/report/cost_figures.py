@@ -56,7 +56,7 @@ def draw_comparison(
     products = max((row.table.operations for row in comparison.rows), default=0) / 2
     floor = min((row.table.operations for row in comparison.rows if row.table.operations), default=0) / 2
     for number, limit in enumerate(limits):
-        ax.axvline(limit.energy_J * floor, color="0.5", linestyle=_LINES[number % 5], linewidth=1,
+        ax.axvline(limit.energy_J * floor, color=str(0.4 + 0.06 * (number % 5)), linestyle=_LINES[number % 5], linewidth=1,
                    label=f"least: {limit.name}")  # fmt: skip
     ax.set_xscale("log")
     ax.set_yticks(place, [row.label for row in comparison.rows], fontsize=8)
