@@ -5,7 +5,7 @@
                 neurons     256 (1.2 n + 0.25 n_int + 0.4 n_adc) pJ  time    0.27 n_int + 0.3 n_adc + 0.3 phases us
                 n_int = sum over phases of (2^p - 1); n_adc = conversion steps left, a phase after the other
     ISAAC       a bill: parts x power, summed through the lines of a `CostTable`
-    HERMES      one 256 x 256 product through `estimate`, library "default": nothing is fitted
+    HERMES      one 256 x 256 product through `estimate`, library "default" at the chip's node: nothing is fitted
     Marinella   forward, transposed and outer product of 1024 x 1024, likewise
 
 Inputs and sources: `published.toml`.
@@ -15,19 +15,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from dbpsim.cost.components import Components
+import numpy as np
+
+from dbpsim.cost.components import Components, load_components
 from dbpsim.cost.estimate import estimate
 from dbpsim.cost.parts import Driver
+from dbpsim.cost.scaling import scaled
 from dbpsim.cost.table import CostTable, Line
 from dbpsim.crossbar.activity import Activity, Counts, StageActivity
 from dbpsim.crossbar.hardware import Hardware, load_hardware
 from dbpsim.devices.library import read_toml
 
 
+@cache
 def inputs() -> dict[str, Any]:
     """Return what is known of each chip, as `published.toml` has it."""
     return read_toml(Path(__file__).with_name("published.toml"))
@@ -62,16 +67,13 @@ def neurram(out_bits: int, in_bits: int) -> OperatingPoint:
     chip = inputs()["neurram"]
     rows, columns = chip["rows"], chip["columns"]
     operations = rows * columns  # 128 signed columns: 2 x 256 x 128
-    magnitude = max(1, in_bits - 1)
-    phases = (magnitude,) if magnitude <= 3 else (-(-magnitude // 2), magnitude // 2)
-    integrations = sum(2**bits - 1 for bits in phases)
-    conversions = sum(out_bits - resolved for resolved in (0, phases[0])[: len(phases)])
+    magnitude, integrations, conversions, phases = _neurram_counts(out_bits, in_bits)
     line = Driver(
         node_m=chip["node_m"], capacitance_per_cell_F=chip["word_line_per_cell_F"], area_m2=0.0, supply_V=chip["v_core_V"],
         fixed_capacitance_F=chip["word_line_fixed_F"], linear_share=0.0, source=chip["source"],
     )  # fmt: skip
     neuron_J = magnitude * chip["sample_J"] + integrations * chip["integrate_J"] + conversions * chip["convert_J"]
-    seconds = integrations * chip["integrate_s"] + conversions * chip["convert_s"] + len(phases) * chip["phase_s"]
+    seconds = integrations * chip["integrate_s"] + conversions * chip["convert_s"] + phases * chip["phase_s"]
     return OperatingPoint(
         out_bits=out_bits,
         in_bits=in_bits,
@@ -82,6 +84,36 @@ def neurram(out_bits: int, in_bits: int) -> OperatingPoint:
     )
 
 
+def _neurram_counts(out_bits: int, in_bits: int) -> tuple[int, int, int, int]:
+    # Magnitude bits, integration steps, conversion steps, phases.
+    magnitude = max(1, in_bits - 1)
+    phases = (magnitude,) if magnitude <= 3 else (-(-magnitude // 2), magnitude // 2)
+    conversions = sum(out_bits - resolved for resolved in (0, phases[0])[: len(phases)])
+    return magnitude, sum(2**bits - 1 for bits in phases), conversions, len(phases)
+
+
+def neurram_from(out_bits: tuple[int, ...]) -> dict[int, float]:
+    """Return what a fit to the published points of some output resolutions says of all of them: total, J an operation.
+
+    Five coefficients (a word line's and an input's energy a bit; a neuron's a sample, integration and conversion step) by
+    least squares of relative errors.  Points that are not in `out_bits` are predicted.
+
+    Examples
+    --------
+    >>> round(neurram_from((4, 6, 10))[8] * 1e15, 1)  # published: 108.9
+    109.2
+    """
+    points = neurram_published()
+    counts = np.array([_neurram_counts(point.out_bits, point.in_bits)[:3] for point in points], np.float64)
+    used = [place for place, point in enumerate(points) if point.out_bits in out_bits]
+    totals = np.zeros(len(points))
+    for part, columns in (("word_line", slice(0, 1)), ("input", slice(0, 1)), ("neuron", slice(0, 3))):
+        published = np.array([getattr(point, f"{part}_J_per_op") for point in points])
+        relative_counts = counts[used, columns] / published[used, None]
+        totals += counts[:, columns] @ np.linalg.lstsq(relative_counts, np.ones(len(used)), rcond=None)[0]
+    return {point.out_bits: float(total) for point, total in zip(points, totals, strict=True)}
+
+
 def neurram_published() -> list[OperatingPoint]:
     """Return the published operating points."""
     table = inputs()["neurram"]["published"]
@@ -90,21 +122,41 @@ def neurram_published() -> list[OperatingPoint]:
 
 
 def isaac() -> dict[str, CostTable]:
-    """Return the energy of one cycle of an in-situ multiply-accumulate unit ("ima"), a tile and the chip."""
+    """Return energy of one cycle, and area, of an in-situ multiply-accumulate unit ("ima"), a tile and the chip."""
     chip = inputs()["isaac"]
-    cycle_s, imas, tiles = chip["cycle_s"], chip["imas"], chip["tiles"]
+    imas, tiles = chip["imas"], chip["tiles"]
+    link = {"chip": {"edge": [1, chip["link_W"], chip["link_m2"]]}}
+    return {
+        "ima": _bill({"ima": chip["ima"]}, {"ima": 1}),
+        "tile": _bill({"ima": chip["ima"], "tile": chip["tile"]}, {"ima": imas, "tile": 1}),
+        "chip": _bill({"ima": chip["ima"], "tile": chip["tile"], **link}, {"ima": imas * tiles, "tile": tiles, "chip": 1}),
+    }
 
-    def lines(stage: str, parts: dict[str, list[float]], times: int) -> list[Line]:
-        return [Line(stage, "forward", part, times * count * power * cycle_s) for part, (count, power) in parts.items()]
 
-    link = [Line("chip", "forward", "edge", chip["link_W"] * cycle_s)]
-    bills = {
-        "ima": lines("ima", chip["ima"], 1),
-        "tile": lines("ima", chip["ima"], imas) + lines("tile", chip["tile"], 1),
-        "chip": lines("ima", chip["ima"], imas * tiles) + lines("tile", chip["tile"], tiles) + link,
+def _bill(units: dict[str, dict[str, list[float]]], times: dict[str, int]) -> CostTable:
+    # One cycle of `times` units of each kind, every part: how many, power, area.
+    cycle_s = inputs()["isaac"]["cycle_s"]
+    lines = [
+        Line(unit, "forward", part, times[unit] * count * power * cycle_s)
+        for unit, parts in units.items()
+        for part, (count, power, _) in parts.items()
+    ]
+    area = {
+        unit: {part: times[unit] * count * each for part, (count, _, each) in parts.items()} for unit, parts in units.items()
     }
     stages = dict.fromkeys(("ima", "tile", "chip"), 0)
-    return {name: CostTable("isaac", tuple(bill), stages, cycle_s, 0.0, cycle_s, "wavefront") for name, bill in bills.items()}
+    return CostTable("isaac", tuple(lines), stages, cycle_s, 0.0, cycle_s, "wavefront", area_m2=area)
+
+
+def at_node_of(chip: str) -> Components:
+    """Return the default library at the technology node of a published chip.
+
+    Examples
+    --------
+    >>> at_node_of("hermes").adc.node_m
+    1.4e-08
+    """
+    return scaled(load_components(), inputs()[chip]["node_m"])
 
 
 def hermes(components: str | Components = "default") -> CostTable:
