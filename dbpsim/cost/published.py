@@ -101,7 +101,7 @@ def neurram_from(out_bits: tuple[int, ...]) -> dict[int, float]:
     Examples
     --------
     >>> round(neurram_from((4, 6, 10))[8] * 1e15, 1)  # published: 108.9
-    109.2
+    109.9
     """
     points = neurram_published()
     counts = np.array([_neurram_counts(point.out_bits, point.in_bits)[:3] for point in points], np.float64)
