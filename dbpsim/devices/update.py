@@ -172,7 +172,7 @@ def _portion(update: Update, step: float, table: np.ndarray) -> float:
         return np.inf
     up, down, move = table
     wander = (up + down) ** 2 / 4 + update.step_sigma**2 * (up**2 + down**2) / 2
-    return max(8.0, float(np.quantile(move**2 / 2 / np.maximum(step**2 * wander, 1e-12), 0.1)))
+    return max(12.0, float(np.quantile(move**2 / 2 / np.maximum(step**2 * wander, 1e-12), 0.1)))
 
 
 def _table(update: Update) -> np.ndarray:
