@@ -17,31 +17,50 @@ from typing import Any
 
 import numpy as np
 from numba import prange
+from numba.extending import overload
 
 from dbpsim.kernels.memory import empty
 from dbpsim.kernels.normals import BLOCK, fill_normals
 from dbpsim.kernels.policy import kernel, parallel_kernel, serial_twin
 
-_LANES = 16
 _COLUMNS = 1024
 # Adding and subtracting 1.5 x 2^mantissa rounds to the nearest integer (ties to even), and vectorises.
 ROUNDER = {np.dtype(np.float32): np.float32(1.5 * 2**23), np.dtype(np.float64): np.float64(1.5 * 2**52)}
 
 
+def _as_words(x):
+    # Floats as unsigned integers of their size: without the sign these are in the order of the magnitudes.
+    return x.view(np.uint32 if x.dtype.itemsize == 4 else np.uint64)
+
+
+def _as_float(word):
+    return word.view(np.float32 if word.dtype.itemsize == 4 else np.float64)
+
+
+@overload(_as_words)
+def _words_type(x):
+    kind = np.uint32 if x.dtype.bitwidth == 32 else np.uint64
+    return lambda x: x.view(kind)
+
+
+@overload(_as_float)
+def _float_type(word):
+    if word.bitwidth == 32:
+        return lambda word: np.uint32(word).view(np.float32)
+    return lambda word: np.uint64(word).view(np.float64)
+
+
 @kernel
 def largest(x):
-    """Return the largest magnitude of `x`."""
-    # A strict maximum does not vectorise; 16 of them side by side do.
-    lanes = np.zeros(_LANES, x.dtype)
-    whole = x.shape[0] - x.shape[0] % _LANES
-    for i in range(0, whole, _LANES):
-        for k in range(_LANES):
-            magnitude = abs(x[i + k])
-            lanes[k] = magnitude if magnitude > lanes[k] else lanes[k]
-    largest = lanes.max()
-    for i in range(whole, x.shape[0]):
-        largest = max(largest, abs(x[i]))
-    return largest
+    """Return the largest magnitude of `x`, contiguous; nan where one of them is nan."""
+    # A strict maximum of floats does not become vector code; one of integers does.
+    words = _as_words(x)
+    one = words.dtype.type(1)
+    most = words.dtype.type(0)
+    for i in range(words.shape[0]):
+        magnitude = words.dtype.type(words[i] << one)
+        most = magnitude if magnitude > most else most
+    return _as_float(words.dtype.type(most >> one))
 
 
 @kernel
