@@ -50,6 +50,7 @@ from dbpsim.training.state import trained_network
 
 _MLP_IMAGES = {64: (8, 8, 1), 784: (28, 28, 1), 3072: (32, 32, 3)}
 _ALLOWED_ERROR = {("float64", "ms"): 1e-13, ("float64", "xz"): 1e-13, ("float32", "ms"): 2e-6, ("float32", "xz"): 1e-5}
+_SETTLING = 32  # samples at most whose settling is followed
 _SETTLING_ETA = 0.5  # clocks in which settling times are counted: 0.7 tau each
 _FLOORS = 3.0  # times float32 backpropagation's own error that a float32 relaxation may differ from it
 _ALLOWED_UNSETTLED = {"float64": 1e-9, "float32": 1e-3}  # eta != 1: the tolerance of the stop test, times the network's gain
@@ -225,7 +226,7 @@ def report_command(args: argparse.Namespace) -> int:
     modes = args.compare.split(",") if args.compare else None
     page = report(
         chip, run, args.out, exact=exact, dataset_label=label, command=_command(args), compare=modes, components=args.components,
-        settling=settling_times(chip, x, y, eta=_SETTLING_ETA) if isinstance(chip, Chip) else None,
+        settling=settling_times(chip, x[:_SETTLING], y[:_SETTLING], eta=_SETTLING_ETA) if isinstance(chip, Chip) else None,
     )  # fmt: skip
     document: dict[str, Any] = {"report": str(page), "fidelity": fidelity(run.gradients, exact.gradients).to_dict()}
     if isinstance(chip, Chip):

@@ -65,6 +65,7 @@ def _everything(problem, out):
     net, x, y = problem
     odd = dbp.load_hardware("pcm").model_copy(update={"name": r"p&c_m <b>50 % \input{/etc/passwd} $x^2$ ~#"})
     chip = dbp.Chip.program(net, odd, seed=1)
+    chip.name = _HOSTILE  # stages cannot be called so: their names are checked
     run = dbp.relax(chip, x, y, record=True)
     dbp.report(
         chip, run, out, exact=dbp.backprop(net, x, y), compare=["digital-gpu", "analog-bp"], settling=settling_times(chip, x, y),
@@ -87,7 +88,7 @@ def test_the_page_is_well_formed_and_loads_nothing_from_outside(compared):
     assert not nesting.loads
     assert not re.search(r"@import|url\((?!#)", text)
     assert "<script" not in text
-    assert text.count("&lt;script&gt;") >= 3  # title, data, command: as words
+    assert text.count("&lt;script&gt;") >= 4  # title, network, data, command: as words
 
 
 def test_the_same_run_gives_the_same_report(problem, compared, tmp_path):
@@ -182,6 +183,7 @@ def test_the_verdict_is_five_lines_with_the_numbers_of_the_data(compared):
     rows = {row["name"]: row["energy_per_sample_J"] for row in document["comparison"]["modes"]}
     best = min(energy for name, energy in rows.items() if name.startswith("dyadic"))
     ratio = rows["digital-gpu"] / best
+    assert said["Cost"].endswith("wrote no pulses.")
     assert ("energy 1/" if ratio < 0.1 else f"energy {ratio:.2g} times, time ") in said["What decides it"]
 
 
@@ -257,6 +259,17 @@ def test_a_second_report_leaves_nothing_of_the_first(problem, tmp_path):
     dbp.report(net, dbp.backprop(net, x, y), tmp_path)
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {"index.html", "report.json", "provenance.json", "tables.tex", "settings.csv", "versions.csv", "mine.txt"}
+
+
+def test_an_earlier_report_cannot_name_files_outside_its_folder(problem, tmp_path):
+    net, x, y = problem
+    out, victim = tmp_path / "r", tmp_path / "victim.csv"
+    out.mkdir()
+    victim.write_text("mine")
+    listed = [{"name": name, "shows": ""} for name in ("../victim", str(tmp_path / "victim"), 3, "../../etc/x")]
+    (out / "report.json").write_text(json.dumps({"figures": listed, "tables": listed}))
+    dbp.report(net, dbp.backprop(net, x, y), out)
+    assert victim.read_text() == "mine"
 
 
 def test_a_loss_that_is_not_finite_is_null_in_the_data(problem, tmp_path):

@@ -36,7 +36,8 @@ def comparison_section(contents: Contents) -> Section | None:
         "comparison", "Other ways to train the same network",
         [f"Expected from shapes and statistics, not run: one sample of a batch of {data['batch']}, settled to {data['bits']} "
          f"bits; a training is {data['epochs']} epochs of {data['images']:,} images. Hardware, device, library and update are "
-         "the same in every analog mode; the range is what the ranges of component figures make of it."],
+         "the same in every analog mode, and the pulses of the update are in it. "
+         "The range is what the ranges of component figures make of it."],
         [
             Figure("modes", "Energy of a training sample by mode, with its 5 to 95 % range and the least that physics allows.",
                    partial(draw_comparison, comparison=found, ranges=ranges, limits=contents.limits),

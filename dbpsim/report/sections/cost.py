@@ -10,6 +10,7 @@ from dbpsim.cost.table import COMPONENTS, CostTable
 from dbpsim.report.contents import Contents
 from dbpsim.report.elements import Column, Figure, Section, Table, shown
 from dbpsim.report.figures import draw_breakdown, draw_cost
+from dbpsim.report.sections.verdict import unwritten
 
 
 def cost_section(contents: Contents) -> Section | None:
@@ -35,7 +36,8 @@ def cost_section(contents: Contents) -> Section | None:
         tables.append(_breakdown("area", "Area by stage and component.", "stage", table.area_m2, "m2"))
     text = (
         f"One training step on a batch of {samples}, on {table.hardware}: {shown(table.total_J, 'J')}, "
-        f"{shown(table.latency_s, 's')} ({table.schedule} schedule, {shown(table.period_s, 's')} a read)."
+        f"{shown(table.latency_s, 's')} ({table.schedule} schedule, {shown(table.period_s, 's')} a read)"
+        f"{unwritten(table)}."
     )
     return Section("cost", "Energy, latency and area", [text], figures, tables, _notes(table), data=table.to_dict())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dbpsim.cost.table import CostTable
 from dbpsim.report.contents import Contents
 from dbpsim.report.elements import shown
 
@@ -55,8 +56,13 @@ def _cost(contents: Contents) -> str:
         between = f" (90 % of draws: {low} to {high})"
     return (
         f"A training sample of this run, {table.schedule}, takes {shown(table.total_J / samples, 'J')}{between} and "
-        f"{shown(table.latency_s / samples, 's')}{area}."
+        f"{shown(table.latency_s / samples, 's')}{area}{unwritten(table)}."
     )
+
+
+def unwritten(table: CostTable) -> str:
+    """Return what to say of a run that wrote nothing: energies of whole training steps have pulses in them."""
+    return "" if table.by_component["pulses"] else "; it computed the gradient and wrote no pulses"
 
 
 def _decides(contents: Contents) -> str:
@@ -94,13 +100,13 @@ def _times(value: float, reference: float) -> str:
     Examples
     --------
     >>> _times(3.71, 1.0), _times(2.34e-6, 8.1e-4), _times(5321.0, 1.0), _times(1.0, 1.0)
-    ('3.7 times', '1/346', '5,321 times', 'the same')
+    ('3.7 times', '1/346', '5,321 times', 'about the same')
     """
     if not (reference and value):
         return "-"
     ratio = value / reference
-    if abs(ratio - 1) < 0.005:
-        return "the same"
+    if abs(ratio - 1) < 0.05:
+        return "about the same"
     if ratio < 0.1:
         return f"1/{1 / ratio:,.0f}"
     return f"{ratio:,.0f} times" if ratio >= 99.5 else f"{ratio:.2g} times"
