@@ -9,6 +9,8 @@ A library of one's own is a TOML file that names the one it differs from and say
     [adc]
     energy_factor = 0.5
     source = "our 22 nm SAR, measured"
+
+A figure given anew is exact unless its range is given with it; the others keep theirs.
 """
 
 from __future__ import annotations
@@ -94,7 +96,17 @@ def _read(spec: str | os.PathLike[str], above: tuple[str, ...] = ()) -> dict[str
     if str(given) in chain:
         raise ValueError(f"{spec}: based_on: libraries rest on each other: {' -> '.join([*chain, str(given)])}")
     below, node_m = _read(given, chain), data.pop("node_m", None)
-    return _over(below if node_m is None else _scaled(below, node_m, str(spec)), data)
+    return _over(_ranged(below if node_m is None else _scaled(below, node_m, str(spec)), data), data)
+
+
+def _ranged(below: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    # Without the ranges of the figures that are given anew.
+    out = dict(below)
+    for name, section in changes.items():
+        part = out.get(name)
+        if isinstance(section, dict) and isinstance(part, dict):
+            out[name] = part | {"range": {key: ends for key, ends in part.get("range", {}).items() if key not in section}}
+    return out
 
 
 def _scaled(below: dict[str, Any], node_m: Any, where: str) -> dict[str, Any]:

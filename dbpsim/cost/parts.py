@@ -3,10 +3,12 @@
 Capacitors      E = C V^2 a charge
 Amplifiers      gm = C_L / (beta tau),  I = gm / (gm/Id),  P = 2 k Vdd I;  held for the (N + 1) ln 2 time constants in which an
                 output settles to half a step of N bits:  E = 2 k Vdd C_L (N + 1) ln 2 / (beta gm/Id), whatever its speed
-Converters      a table by bits or a figure of merit: E = FoM_W 2^N (Walden), E = 1/2 10^((6.02 N + 1.76 - FoM_S) / 10) (Schreier)
+Converters      a table by bits or a figure of merit: E = FoM_W 2^N (Walden), or
+                E = 1/2 10^((6.02 N + 1.76 - FoM_S) / 10) sqrt(1 + (rate / corner)^2)
+                (Schreier; its envelope over rate as Murmann draws it)
 
-Sources: Murmann, ADC performance survey (figures of merit); Jespers and Murmann's gm/Id method (amplifiers); each figure's own
-source is beside it in `components/*.toml`.
+Sources: Murmann, ADC performance survey (figures of merit, their envelope); Jespers and Murmann's gm/Id method (amplifiers); each
+figure's own source is beside it in `components/*.toml`.
 """
 
 from __future__ import annotations
@@ -119,9 +121,10 @@ class Adc(Part):
     energy_factor : float
         Multiplies the energy: 1 is the table's own design.
     walden_J, schreier_dB : float
-        Figures of merit: energy a step; signal-to-noise ratio in dB + 10 log10(rate / (2 power)).
-    rate_Hz : float
-        Conversions a second of one converter.
+        Figures of merit: energy a step; signal-to-noise ratio in dB + 10 log10(rate / (2 power)), at low rates.
+    rate_Hz, corner_Hz : float
+        Conversions a second of one converter; where Schreier's figure begins to fall with them.  Below some 60 dB few
+        converters come near Schreier's figure of low rates: take Walden's there.
     """
 
     model: Literal["table", "walden", "schreier"] = "table"
@@ -132,6 +135,7 @@ class Adc(Part):
     walden_J: Positive
     schreier_dB: Positive
     rate_Hz: Positive
+    corner_Hz: Positive
 
     @model_validator(mode="after")
     def _paired(self) -> Adc:
@@ -145,7 +149,7 @@ class Adc(Part):
         Examples
         --------
         >>> adc = Adc(node_m=3e-8, bits=(6, 8), energy_J=(1e-12, 2e-12), area_m2=(1e-9, 2e-9), walden_J=5e-15, schreier_dB=160,
-        ...           rate_Hz=1e9, source="a doctest")
+        ...           rate_Hz=1e9, corner_Hz=5e7, source="a doctest")
         >>> adc.energy_J(8), adc.energy_J(9), adc.energy_J(2)
         (2e-12, 8e-12, 1e-12)
         >>> adc.model_copy(update={"model": "walden"}).energy_J(8)
@@ -154,7 +158,8 @@ class Adc(Part):
         if self.model == "walden":
             return self.energy_factor * self.walden_J * 2.0**bits
         if self.model == "schreier":
-            return self.energy_factor * 0.5 * 10.0 ** ((6.02 * bits + 1.76 - self.schreier_dB) / 10)
+            speed = math.hypot(1.0, self.rate_Hz / self.corner_Hz)
+            return self.energy_factor * speed * 0.5 * 10.0 ** ((6.02 * bits + 1.76 - self.schreier_dB) / 10)
         return self.energy_factor * self._looked_up(self.energies_J, bits, 4.0)
 
     def area_m2(self, bits: int) -> float:

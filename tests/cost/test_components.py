@@ -37,11 +37,24 @@ def test_a_neuron_charges_two_capacitors_and_holds_its_transconductors():
 def test_figures_of_merit_of_a_converter_are_their_definitions():
     walden = DEFAULT.adc.model_copy(update={"model": "walden", "walden_J": 5e-15})
     assert walden.energy_J(10) == pytest.approx(5e-15 * 1024)
-    schreier = DEFAULT.adc.model_copy(update={"model": "schreier", "schreier_dB": 170.0})
-    rate, energy = 1e8, schreier.energy_J(10)
+    schreier = DEFAULT.adc.model_copy(update={"model": "schreier", "schreier_dB": 170.0, "rate_Hz": 1.0})
+    rate, energy = 1.0, schreier.energy_J(10)  # far below the corner
     signal_to_noise_dB = 6.02 * 10 + 1.76
     assert signal_to_noise_dB + 10 * math.log10(rate / (2 * energy * rate)) == pytest.approx(170.0)
     assert DEFAULT.adc.model_copy(update={"model": "schreier"}).energy_J(8) == pytest.approx(1.714e-12, rel=0.01)
+
+
+@given(st.integers(1, 16), st.floats(1e3, 1e11))
+def test_schreier_s_figure_falls_ten_decibels_a_decade_above_its_corner(bits, rate_Hz):
+    def energy(rate):
+        return DEFAULT.adc.model_copy(update={"model": "schreier", "rate_Hz": rate}).energy_J(bits)
+
+    corner_Hz = DEFAULT.adc.corner_Hz
+    assert energy(corner_Hz) == pytest.approx(math.sqrt(2) * energy(1.0))
+    assert max(1.0, rate_Hz / corner_Hz) <= energy(rate_Hz) / energy(1.0) <= 1 + rate_Hz / corner_Hz
+    # the five best of the survey: 186.7 dB at low rates
+    reached_dB = 6.02 * bits + 1.76 + 10 * math.log10(1 / (2 * energy(rate_Hz)))
+    assert reached_dB < 186.7 - 10 * math.log10(math.hypot(1, rate_Hz / 51.4e6))
 
 
 def test_digital_operations_are_horowitz_s():
@@ -78,6 +91,23 @@ def test_a_library_may_say_only_what_differs(tmp_path):
     assert (mine.name, mine.control.share) == ("next", 0.1)
     assert mine.adc.energy_J(8) == pytest.approx(DEFAULT.adc.energy_J(8) / 2)
     assert mine.driver == DEFAULT.driver
+
+
+PLAIN = [figure for figure in EVERY if figure.path.count(".") == 1 and "[" not in figure.path]
+
+
+@given(st.sampled_from(PLAIN), st.floats(0.01, 100))
+def test_any_figure_may_be_overridden_by_a_file_and_is_exact_then(tmp_path_factory, figure, factor):
+    # whole numbers and shares stay what they are
+    share = figure.path.endswith(("share", "feedback_factor", "gm_over_id_per_V"))
+    whole = figure.path.endswith(("_bits", "units"))
+    value = figure.value + 1 if whole else figure.value * (min(factor, 1.0) if share else factor)
+    part, key = figure.path.split(".")
+    path = tmp_path_factory.mktemp("library") / "mine.toml"
+    path.write_text(f'name = "mine"\nbased_on = "default"\n[{part}]\n{key} = {int(value) if whole else repr(value)}\n')
+    found = {f.path: (f.value, f.low, f.high) for f in figures(load_components(path))}
+    assert found.pop(figure.path) == pytest.approx((value,) * 3)
+    assert found == {f.path: (f.value, f.low, f.high) for f in EVERY if f.path != figure.path}
 
 
 @pytest.mark.parametrize(
