@@ -27,6 +27,7 @@ from dbpsim.devices.pulse_trains import coincidences
 from dbpsim.devices.read_noise import read_sigma
 from dbpsim.devices.schema import Device
 from dbpsim.devices.update import mean_steps, pulse, symmetry_point, symmetry_points
+from dbpsim.kernels.memory import empty
 from dbpsim.kernels.random import bits, stream, stream_key
 
 
@@ -124,16 +125,16 @@ class PulsedPairs:
 
     def _refresh(self, plus: np.ndarray, minus: np.ndarray, write: int) -> int:
         # What the pair holds is read and programmed anew; (1 - 1e-6) because a full cell in float32 may fall short by rounding.
-        window = self.device.conductance
-        full = np.maximum(plus, minus) >= window.g_max_S * (1 - 1e-6)
-        if not full.any():
+        window, plus, minus = self.device.conductance, plus.reshape(-1), minus.reshape(-1)  # whole rows: views
+        full = np.flatnonzero(np.maximum(plus, minus, out=empty(plus.shape, plus.dtype)) >= window.g_max_S * (1 - 1e-6))
+        if not full.size:
             return 0
         random = stream(self.seed, self.name, "refresh", write)
         held = (plus[full] - minus[full]).astype(plus.dtype)
         given = 0.0
         for cells, target in zip((plus, minus), pairs(held, self.device, zero_of(self.device)), strict=True):
             cells[full], pulses = written(target.astype(plus.dtype), self.device, random)
-            given += float(np.mean(pulses)) * int(full.sum())
+            given += float(np.mean(pulses)) * full.size
         return round(given)
 
 
