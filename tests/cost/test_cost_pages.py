@@ -1,4 +1,4 @@
-"""docs/limits.md and docs/nodes.md are what their scripts write."""
+"""docs/components.md, docs/limits.md and docs/nodes.md are what their scripts write."""
 
 import importlib.util
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-@pytest.mark.parametrize("name", ["limits", "nodes"])
+@pytest.mark.parametrize("name", ["components", "limits", "nodes"])
 def test_the_page_is_what_the_model_says(name):
     spec = importlib.util.spec_from_file_location(f"{name}_page", DOCS / f"{name}.py")
     script = importlib.util.module_from_spec(spec)
