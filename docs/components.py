@@ -35,10 +35,10 @@ def page() -> str:
     text = [
         "# What costs are made of",
         "",
-        "Written by `python3 docs/components.py` from `dbpsim/cost/components/default.toml`: every figure of the default library,",
-        "the range that `uncertainty` carries through, and its source. *Assumed* is a choice of ours. A library of one's own is a",
-        "file that says what differs (`based_on`, [other nodes](nodes.md)); `dbpsim explain adc.energy_factor` says what depends",
-        "on a figure.",
+        "Written by `python3 docs/components.py` from `dbpsim/cost/components/default.toml`: every figure of the default",
+        "library, the range that `uncertainty` carries through, and its source. *Assumed* is a choice of ours. A library",
+        "of one's own is a file that says what differs (`based_on`, [other nodes](nodes.md)); `dbpsim explain",
+        "adc.energy_factor` says what depends on a figure.",
     ]
     for name, group in groupby(figures(library), key=lambda figure: figure.path.partition(".")[0]):
         rows = list(group)
