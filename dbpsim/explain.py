@@ -8,15 +8,17 @@
     check.saturated, cost.LEAST_...         limits at which warnings are given
 
 What depends on a figure is computed, not written down: it is made 1 % larger, and the elasticity of every component of a
-reference cost, d ln E / d ln x, is what is reported.  The reference is the wavefront relaxation of mlp:784-256-10, by
-expected activity.
+reference cost, d ln E / d ln x, is what is reported; a whole number is made larger by one, or doubled.  The reference is the
+wavefront relaxation of mlp:784-256-10, by expected activity: on the preset that a figure is of, with the cell that it is of.
+The figures of a digital machine are seen on what a sample of that network costs there.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +29,7 @@ from dbpsim.cost.components import Components, load_components
 from dbpsim.cost.constants import figures, unit_of, with_values
 from dbpsim.cost.digital import list_digital, load_digital
 from dbpsim.cost.estimate import LEAST_PLAUSIBLE_J_PER_OP, estimate
+from dbpsim.cost.modes import digital_cost
 from dbpsim.cost.table import CostTable
 from dbpsim.cost.workload import expected_activity
 from dbpsim.crossbar.hardware import Hardware, list_hardware, load_hardware
@@ -34,6 +37,7 @@ from dbpsim.devices.library import list_devices, load_device
 from dbpsim.devices.schema import suggestion
 from dbpsim.findings import Limits
 from dbpsim.network import models
+from dbpsim.network.graph import Network
 
 _STEP = 1.01
 _LEAST = 1e-6  # an elasticity below it is rounding
@@ -54,7 +58,10 @@ class Constant:
         Its range, where it has one.
     source : str
     depends : mapping of str to float, or None
-        Elasticity of each component of the reference cost; None where it was not asked for.
+        Elasticity of each component of the reference cost, of its total and of its latency; None where it was not asked for, or
+        has no meaning: a value of 0, an entry of a table, no other value that the schema accepts.
+    node_m : float or None
+        Technology node of a component.
     """
 
     path: str
@@ -64,6 +71,7 @@ class Constant:
     low: float | None = None
     high: float | None = None
     depends: dict[str, float] | None = None
+    node_m: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
@@ -74,6 +82,8 @@ class Constant:
         lines = [f"{self.path} = {self.value:.6g}{unit}"]
         if self.low is not None:
             lines.append(f"  range: {self.low:.3g} to {self.high:.3g}{unit}")
+        if self.node_m is not None:
+            lines.append(f"  node: {self.node_m * 1e9:.3g} nm")
         lines.append(f"  source: {self.source}")
         if self.depends is not None:
             moved = ", ".join(f"{name} {value:+.2f}" for name, value in self.depends.items())
@@ -81,22 +91,23 @@ class Constant:
         return "\n".join(lines)
 
 
-def constants(components: str | Components = "default") -> list[Constant]:
-    """Return every constant, without what depends on it."""
+def constants(components: str | Components = "default", hardware: str | Hardware | None = None) -> list[Constant]:
+    """Return every constant, without what depends on it: of the presets, and of `hardware` where it is one's own."""
     library = load_components(components)
     found = [
         Constant(
-            f"components.{f.path}", f.value, f.unit, f.source, f.low if f.ranged else None, f.high if f.ranged else None
+            f"components.{f.path}", f.value, f.unit, f.source, f.low if f.ranged else None, f.high if f.ranged else None,
+            node_m=f.node_m,
         )
         for f in figures(library)
-    ]
+    ]  # fmt: skip
     for record in list_devices():
         found += _of_sections(f"device.{record.name}", load_device(record.name))
-    for hardware in list_hardware():
+    for preset in _presets(hardware).values():
         for name in _SECTIONS_OF_HARDWARE:
-            section = getattr(hardware, name)
+            section = getattr(preset, name)
             if section is not None:
-                found += _of_section(f"hardware.{hardware.name}.{name}", section, _DEFAULTED)
+                found += _of_section(f"hardware.{preset.name}.{name}", section, _DEFAULTED)
     for name in list_digital():
         found += _of_section(f"digital.{name}", load_digital(name), "")
     for name, value in (("BOLTZMANN_J_per_K", limits.BOLTZMANN_J_per_K), ("ELECTRON_C", limits.ELECTRON_C)):
@@ -107,6 +118,14 @@ def constants(components: str | Components = "default") -> list[Constant]:
     for limit in dataclasses.fields(Limits):
         found.append(Constant(f"check.{limit.name}", float(limit.default), "1", "a choice: dbpsim/findings.py says why"))  # type: ignore[arg-type]
     return found
+
+
+def _presets(hardware: str | Hardware | None) -> dict[str, Hardware]:
+    known = {preset.name: preset for preset in list_hardware()}
+    if hardware is not None:
+        mine = load_hardware(hardware)
+        known[mine.name] = mine
+    return known
 
 
 def _of_sections(path: str, device: BaseModel) -> Iterator[Constant]:
@@ -147,9 +166,9 @@ def explain(name: str, *, hardware: str | Hardware = "pcm", components: str | Co
     Parameters
     ----------
     name : str
-        A path, or a part of one.
+        A path, a part of one, or a pattern of a whole path with ``*`` and ``?``.
     hardware : str or Hardware
-        Of the reference cost.
+        Of the reference cost; a figure of another preset is seen on that one.
     components : str or Components
 
     Raises
@@ -163,51 +182,84 @@ def explain(name: str, *, hardware: str | Hardware = "pcm", components: str | Co
     >>> found.path, found.value, [name for name, value in found.depends.items() if value > 0.9]
     ('components.adc.energy_factor', 1.0, ['adc'])
     """
-    every = constants(components)
-    exact = [constant for constant in every if constant.path == name]
-    found = exact or [constant for constant in every if name.lower() in constant.path.lower()]
+    every = constants(components, hardware)
+    found = _named(name, every)
     if not found:
         words = suggestion(name, [constant.path for constant in every]) or "."
         tails = sorted({constant.path.rpartition(".")[2] for constant in every})
         raise ValueError(f"{name!r}: no such constant{words if words != '.' else suggestion(name, tails) or '.'} "
-                         "Accepted: a path such as components.adc.energy_factor, or a part of one.")  # fmt: skip
+                         "Accepted: a path such as components.adc.energy_factor, a part of one, or a pattern with *.")  # fmt: skip
     if len(found) > 1:
         return found
-    base = load_hardware(hardware)
-    return [replace(found[0], depends=_depends(found[0], base, load_components(components)))]
+    costing = _costing(found[0].path, hardware, load_components(components))
+    return [replace(found[0], depends=_depends(found[0].value, costing) if costing else None)]
 
 
-def _depends(constant: Constant, hardware: Hardware, components: Components) -> dict[str, float]:
-    kind, _, rest = constant.path.partition(".")
-    before = _reference(hardware, components)
-    try:
-        after = _moved(kind, rest, constant.value * _STEP, hardware, components)
-    except ValueError:  # a whole number, or a bound: it has no neighbours
-        return {}
-    if after is None:
-        return {}
-    old, new = (t.by_component | {"total": t.total_J, "latency": t.latency_s} for t in (before, after))
-    moved = {
-        name: math.log(new[name] / value) / math.log(_STEP) for name, value in old.items() if value > 0 and new[name] > 0
-    }
-    return {name: value for name, value in moved.items() if abs(value) > _LEAST}
+def _named(name: str, every: list[Constant]) -> list[Constant]:
+    exact = [constant for constant in every if constant.path == name]
+    if exact:
+        return exact
+    wanted = name.lower()
+    if "*" in name or "?" in name:
+        pattern = wanted.replace("[", "[[]")  # brackets are part of paths
+        return [constant for constant in every if fnmatch.fnmatchcase(constant.path.lower(), pattern)]
+    return [constant for constant in every if wanted in constant.path.lower()]
 
 
-def _moved(kind: str, rest: str, value: float, hardware: Hardware, components: Components) -> CostTable | None:
-    if kind == "components":
-        return _reference(hardware, with_values(components, {rest: value}))
-    owner, _, key = rest.partition(".")
-    if "[" in key:
+Costing = Callable[[float], CostTable]
+
+
+def _depends(value: float, costing: Costing) -> dict[str, float] | None:
+    if value == 0:
         return None
-    if kind == "device":
-        if owner != hardware.device.name:
-            hardware = load_hardware(hardware, {"device": load_device(owner).model_dump()})
-        return _reference(load_hardware(hardware, {f"device.{key}": value}), components)
-    if kind == "hardware" and owner == hardware.name:
-        return _reference(load_hardware(hardware, {key: value}), components)
+    before = _views(costing(value))
+    for near in (value * _STEP, value / _STEP, *_whole(value)):
+        try:
+            after = _views(costing(near))
+        except ValueError:  # a whole number, or a bound
+            continue
+        step = math.log(near / value)
+        moved = {name: math.log(after[name] / old) / step for name, old in before.items() if old > 0 and after[name] > 0}
+        return {name: power for name, power in moved.items() if abs(power) > _LEAST}
     return None
 
 
+def _whole(value: float) -> tuple[int, ...]:
+    if value != int(value) or value < 1:
+        return ()
+    whole = int(value)
+    return (whole + 1, 2 * whole) if whole == 1 else (whole + 1, whole - 1, 2 * whole)
+
+
+def _views(table: CostTable) -> dict[str, float]:
+    return table.by_component | {"total": table.total_J, "latency": table.latency_s}
+
+
+def _costing(path: str, hardware: str | Hardware, components: Components) -> Costing | None:
+    # The reference cost as a function of the figure at `path`; None for an entry of a table, which no override reaches.
+    kind, _, rest = path.partition(".")
+    owner, _, key = rest.partition(".")
+    base = load_hardware(hardware)
+    if kind == "components":
+        return lambda value: _reference(base, with_values(components, {rest: value}))
+    if kind == "digital":
+        machine = load_digital(owner)
+        return lambda value: digital_cost(owner, machine.model_copy(update={key: value}), _network()).table
+    if kind not in ("device", "hardware"):
+        return lambda value: _reference(base, components)
+    if "[" in key:
+        return None
+    if kind == "device":
+        held = base if owner == base.device.name else load_hardware(base, {"device": load_device(owner).model_dump()})
+        return lambda value: _reference(load_hardware(held, {f"device.{key}": value}), components)
+    preset = _presets(hardware)[owner]
+    return lambda value: _reference(load_hardware(preset, {key: value}), components)
+
+
+def _network() -> Network:
+    return models.mlp(784, 256, 10)
+
+
 def _reference(hardware: Hardware, components: Components) -> CostTable:
-    activity = expected_activity(models.mlp(784, 256, 10), hardware)
+    activity = expected_activity(_network(), hardware)
     return estimate(hardware, activity, schedule="wavefront", components=components, samples=1)
