@@ -212,11 +212,10 @@ Costing = Callable[[float], CostTable]
 def _depends(value: float, costing: Costing) -> dict[str, float] | None:
     if value == 0:
         return None
-    before = _views(costing(value))
+    before = _views_at(value, costing)
     for near in (value * _STEP, value / _STEP, *_whole(value)):
-        try:
-            after = _views(costing(near))
-        except ValueError:  # a whole number, or a bound
+        after = _views_at(near, costing)
+        if before is None or after is None:
             continue
         step = math.log(near / value)
         moved = {name: math.log(after[name] / old) / step for name, old in before.items() if old > 0 and after[name] > 0}
@@ -231,7 +230,12 @@ def _whole(value: float) -> tuple[int, ...]:
     return (whole + 1, 2 * whole) if whole == 1 else (whole + 1, whole - 1, 2 * whole)
 
 
-def _views(table: CostTable) -> dict[str, float]:
+def _views_at(value: float, costing: Costing) -> dict[str, float] | None:
+    # None where the schema does not accept `value`: beyond a bound, between whole numbers, or a cell the preset cannot use.
+    try:
+        table = costing(int(value) if value == int(value) else value)
+    except ValueError:
+        return None
     return table.by_component | {"total": table.total_J, "latency": table.latency_s}
 
 
