@@ -210,17 +210,21 @@ Costing = Callable[[float], CostTable]
 
 
 def _depends(value: float, costing: Costing) -> dict[str, float] | None:
-    if value == 0:
-        return None
-    before = _views_at(value, costing)
-    for near in (value * _STEP, value / _STEP, *_whole(value)):
+    before = _views_at(value, costing) if value else None
+    found = None
+    for near in (value * _STEP, value / _STEP, *_whole(value)) if before else ():
         after = _views_at(near, costing)
         if before is None or after is None:
             continue
-        step = math.log(near / value)
-        moved = {name: math.log(after[name] / old) / step for name, old in before.items() if old > 0 and after[name] > 0}
-        return {name: power for name, power in moved.items() if abs(power) > _LEAST}
-    return None
+        found = _elasticities(before, after, math.log(near / value))
+        if found or near != int(near):  # one row more may leave the number of tiles as it is; twice as many do not
+            break
+    return found
+
+
+def _elasticities(before: dict[str, float], after: dict[str, float], step: float) -> dict[str, float]:
+    moved = {name: math.log(after[name] / old) / step for name, old in before.items() if old > 0 and after[name] > 0}
+    return {name: power for name, power in moved.items() if abs(power) > _LEAST}
 
 
 def _whole(value: float) -> tuple[int, ...]:
