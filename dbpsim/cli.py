@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     modes.add_argument("--batch", type=int, default=64, help="samples of a step (64)")
     modes.add_argument("--update", help="an update mode in place of the hardware's, such as stochastic_pulses")
     words = add("explain", explain_command, "any constant: value, unit, source, range, and what of a cost depends on it")
-    words.add_argument("name", help="such as adc.energy_factor, device.pcm.conductance.g_max_S, a part: conductance; *.g_max_S; all: .")
+    words.add_argument("name", help="such as adc.energy_factor, device.pcm.conductance.g_max_S, a part: *.g_max_S; all: .")
     words.add_argument("--hardware", default="pcm", help="of the reference cost (pcm)")
     words.add_argument("--components", default="default", help="default, or the TOML file of a component library")
     _study_arguments(add("study", study_command, "run a declarative sweep: a ready-made study by name, or a TOML file"))

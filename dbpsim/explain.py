@@ -188,7 +188,7 @@ def explain(name: str, *, hardware: str | Hardware = "pcm", components: str | Co
         words = suggestion(name, [constant.path for constant in every]) or "."
         tails = sorted({constant.path.rpartition(".")[2] for constant in every})
         raise ValueError(f"{name!r}: no such constant{words if words != '.' else suggestion(name, tails) or '.'} "
-                         "Accepted: a path such as components.adc.energy_factor, a part of one, or a pattern with *.")  # fmt: skip
+                         "Accepted: a path such as components.adc.energy_factor, a part, or a pattern with *.")  # fmt: skip
     if len(found) > 1:
         return found
     costing = _costing(found[0].path, hardware, load_components(components))
