@@ -22,7 +22,6 @@ from dbpsim.circuit.check import check_deck
 from dbpsim.circuit.dense import dense_circuit
 from dbpsim.circuit.netlist import netlist
 from dbpsim.cost.comparison import compare
-from dbpsim.cost.estimate import cost
 from dbpsim.cost.settling_times import settling_times
 from dbpsim.credit.backprop import backprop
 from dbpsim.credit.fidelity import Fidelity, fidelity
@@ -212,6 +211,7 @@ def check_command(args: argparse.Namespace) -> int:
 
 def report_command(args: argparse.Namespace) -> int:
     """Write the page of one training step, or of what differs between two reports."""
+    from dbpsim.report.diff import read_report
     from dbpsim.report.report import report
 
     if args.diff or args.schema:
@@ -228,10 +228,7 @@ def report_command(args: argparse.Namespace) -> int:
         chip, run, args.out, exact=exact, dataset_label=label, command=_command(args), compare=modes, components=args.components,
         settling=settling_times(chip, x[:_SETTLING], y[:_SETTLING], eta=_SETTLING_ETA) if isinstance(chip, Chip) else None,
     )  # fmt: skip
-    document: dict[str, Any] = {"report": str(page), "fidelity": fidelity(run.gradients, exact.gradients).to_dict()}
-    if isinstance(chip, Chip):
-        document["cost"] = cost(chip, run).to_dict()
-    _print_json(document) if args.json else print(page)
+    _print_json({"report": str(page), **read_report(args.out)}) if args.json else print(page)
     return 0
 
 
