@@ -22,6 +22,8 @@ from dbpsim.circuit.check import check_deck
 from dbpsim.circuit.dense import dense_circuit
 from dbpsim.circuit.netlist import netlist
 from dbpsim.cost.comparison import compare
+from dbpsim.cost.components import load_components
+from dbpsim.cost.modes import list_modes
 from dbpsim.cost.settling_times import settling_times
 from dbpsim.credit.backprop import backprop
 from dbpsim.credit.fidelity import Fidelity, fidelity
@@ -30,7 +32,7 @@ from dbpsim.crossbar.hardware import load_hardware
 from dbpsim.crossbar.hardware_file import write_hardware
 from dbpsim.crossbar.imports import import_aihwkit, import_crosssim
 from dbpsim.devices.library import list_devices, load_device
-from dbpsim.devices.schema import Device
+from dbpsim.devices.schema import Device, suggestion
 from dbpsim.explain import explain
 from dbpsim.files import finite
 from dbpsim.kernels.random import stream
@@ -219,17 +221,30 @@ def report_command(args: argparse.Namespace) -> int:
     for word, given in (("MODEL", args.model), ("--out", args.out)):
         if given is None:
             raise ValueError(f"found no {word}; accepted: report MODEL --out FOLDER, or --diff FOLDER FOLDER, or --schema.")
+    modes = _known_modes(args)
+    load_components(args.components)  # what is wrong with it is said before the work
     net, x, y, label, _ = _sample(args)
     exact = backprop(net, x, y)
     chip: Network = net if args.hardware is None else Chip.program(net, args.hardware, seed=args.seed)
     run = relax(chip, x, y, eta=args.eta, coupling=args.coupling, coordinates=args.coordinates, record=True)
-    modes = args.compare.split(",") if args.compare else None
     page = report(
         chip, run, args.out, exact=exact, dataset_label=label, command=_command(args), compare=modes, components=args.components,
         settling=settling_times(chip, x[:_SETTLING], y[:_SETTLING], eta=_SETTLING_ETA) if isinstance(chip, Chip) else None,
     )  # fmt: skip
     _print_json({"report": str(page), **read_report(args.out)}) if args.json else print(page)
     return 0
+
+
+def _known_modes(args: argparse.Namespace) -> list[str] | None:
+    if not args.compare:
+        return None
+    if args.hardware is None:
+        raise ValueError("--compare: found no hardware; accepted: with --hardware.")
+    modes = args.compare.split(",")
+    for mode in modes:
+        if mode not in list_modes():
+            raise ValueError(f"--compare: found {mode!r}{suggestion(mode, list_modes())}; accepted: {', '.join(list_modes())}.")
+    return modes
 
 
 def _about_reports(args: argparse.Namespace) -> int:
