@@ -1,13 +1,15 @@
 """Ranges carried through to totals: closed forms, an independent sampler, reproducibility."""
 
+import doctest
 import math
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import kstest
+from scipy.stats import kstest, sobol_indices, uniform
 
 import dbpsim as dbp
 from dbpsim.cost import Figure, estimate, figures, load_components, with_values
@@ -103,3 +105,56 @@ def test_modes_have_ranges_too():
         assert low < middle < high
         assert low < row.energy_J < high
     assert ranges == found.ranges(draws=50)
+
+
+def variance(figure):
+    """Closed form: half of the draws log-uniform from low to the value, half from the value to high."""
+    pieces = [(figure.low, figure.value), (figure.value, figure.high)]
+
+    def moment(power):
+        ends = [(b**power - a**power) / (power * math.log(b / a)) if b > a else a**power for a, b in pieces]
+        return sum(ends) / 2
+
+    return moment(2) - moment(1) ** 2
+
+
+def test_sobol_s_indices_are_the_shares_of_variance_of_the_closed_form():
+    paths = ("alu.energy_factor", "buffer.energy_per_bit_J", "dac.capacitance_per_bit_F")
+    moved = [next(figure for figure in RANGED if figure.path == path) for path in paths]
+
+    def totals(quantiles):
+        values = [drawn(figure, row) for figure, row in zip(moved, quantiles, strict=True)]
+        return np.array([pcm(with_values(LIBRARY, dict(zip(paths, row, strict=True)))).total_J for row in np.transpose(values)])
+
+    def slope(figure):
+        return (pcm(with_values(LIBRARY, {figure.path: 2 * figure.value})).total_J - pcm(LIBRARY).total_J) / figure.value
+
+    found = sobol_indices(func=totals, n=128, dists=[uniform()] * 3, rng=0)
+    parts = np.array([slope(figure) ** 2 * variance(figure) for figure in moved])
+    assert found.first_order == pytest.approx(parts / parts.sum(), abs=0.03)
+    assert found.total_order == pytest.approx(found.first_order, abs=0.03)  # the sum is linear: nothing acts together
+    swings = {bar.path: bar.swing for bar in uncertainty(pcm, LIBRARY, draws=1).tornado}
+    assert np.argsort([swings[path] for path in paths]).tolist() == np.argsort(found.first_order).tolist()
+
+
+def test_the_draws_have_the_mean_and_variance_of_the_closed_form():
+    figure = next(figure for figure in RANGED if figure.path == "adc.energy_factor")
+    values = np.array([parts.adc.energy_factor for parts in libraries(LIBRARY, 4000, 5)])
+    assert values.var() == pytest.approx(variance(figure), rel=0.05)
+
+
+def test_a_draw_asks_for_one_cost_and_a_bar_for_two():
+    asked = []
+
+    def counted(parts):
+        asked.append(parts)
+        return pcm(parts)
+
+    uncertainty(counted, LIBRARY, draws=7)
+    assert len(asked) == 7 + 1 + 2 * len(RANGED)  # and the nominal
+
+
+def test_the_page_s_example_runs():
+    page = Path(__file__).parents[2] / "docs" / "uncertainty.md"
+    failed, tried = doctest.testfile(str(page), module_relative=False)
+    assert (failed, tried) == (0, 12)
