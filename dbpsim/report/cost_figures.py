@@ -16,14 +16,15 @@ from dbpsim.cost.quantities import quantity
 from dbpsim.cost.uncertainty import Uncertainty
 from dbpsim.report.figures import COLOURS, HATCHES, scaled
 
-_MOST_BARS = 10  # of a tornado: what is below moves the total by little
+_MOST_BARS = 10  # of a tornado
+_LEAST_SWING = 2e-3  # of the total: a narrower bar cannot be seen
 _LINES = (":", "--", "-.", (0, (1, 4)), (0, (5, 1)))
 _MARKERS = "osD^vP*X<>"
 
 
 def draw_tornado(ax: Axes, found: Uncertainty) -> Axes:
-    """Draw what the total becomes with each figure at either end of its range, the widest first."""
-    bars = found.tornado[:_MOST_BARS]
+    """Draw what the total becomes with each figure at either end of its range, the widest first; at most ten that can be seen."""
+    bars = [bar for bar in found.tornado[:_MOST_BARS] if bar.swing >= _LEAST_SWING * found.nominal_J]
     unit, scale = scaled(found.nominal_J, "J")
     place = np.arange(len(bars))
     for number, (words, end) in enumerate((("low end of its range", "total_at_low"), ("high end", "total_at_high"))):
@@ -35,8 +36,8 @@ def draw_tornado(ax: Axes, found: Uncertainty) -> Axes:
     ax.axvline(found.nominal_J / scale, color="gray", linewidth=1)
     ax.set_yticks(place, [bar.path.replace("_", " ").replace(".", ": ") for bar in bars], fontsize=8)
     ax.invert_yaxis()
-    ax.set_xlabel(f"total energy ({unit}) with one figure moved")
-    ax.legend(loc="lower right")
+    ax.set_xlabel(f"total energy ({unit}), one figure moved")
+    _legend_below(ax)
     return ax
 
 

@@ -35,7 +35,7 @@ def uncertainty_section(contents: Contents) -> Section | None:
         f"with 90 % of the draws from {low} to {high}; with every figure at its value it takes {shown(found.nominal_J, 'J')}. "
         "That is the uncertainty of the components, not of the model."
     )
-    alt = "Energy of the step with one figure of the library at either end of its range, the ten that move it most."
+    alt = "Energy of the step with one figure of the library at either end of its range, those that move it most."
     return Section(
         "uncertainty", "What the energy hangs on", [text],
         [Figure("tornado", alt, partial(draw_tornado, found=found), (5.8, 3.3))],
