@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from dbpsim.kernels import readout
-from dbpsim.kernels.readout import digitise, read_out, weighted_squares
+from dbpsim.kernels.coincidences import reaches
+from dbpsim.kernels.readout import digitise, largest, read_out, weighted_squares
 
 KEY = np.uint64(11)
 
@@ -71,3 +72,14 @@ def test_a_kernel_and_its_serial_twin_are_cached_under_names_of_their_own():
     for parallel, serial in readout._serial.items():
         names = [getattr(kernel, "py_func", kernel).__qualname__ for kernel in (parallel, serial)]
         assert names[1] == names[0] + "_serial"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 2, 17, 256])
+def test_the_largest_magnitude_is_found_whatever_its_sign(dtype, size):
+    x = np.random.default_rng(size).standard_normal((3, size)).astype(dtype)
+    for row in (*x, -np.abs(x[0]), np.zeros(size, dtype), np.full(size, -np.inf, dtype)):
+        assert largest(row) == np.abs(row).max()
+    assert np.array_equal(reaches(x), np.abs(x).max(axis=1))
+    x[1, 0] = np.nan
+    assert np.isnan(reaches(x)).tolist() == [False, True, False]
