@@ -17,14 +17,14 @@ from dbpsim.cost.uncertainty import Uncertainty
 from dbpsim.report.figures import COLOURS, HATCHES, scaled
 
 _MOST_BARS = 10  # of a tornado
-_LEAST_SWING = 2e-3  # of the total: a narrower bar cannot be seen
+_LEAST_SWING = 5e-3  # of the widest: a narrower bar cannot be seen
 _LINES = (":", "--", "-.", (0, (1, 4)), (0, (5, 1)))
 _MARKERS = "osD^vP*X<>"
 
 
 def draw_tornado(ax: Axes, found: Uncertainty) -> Axes:
     """Draw what the total becomes with each figure at either end of its range, the widest first; at most ten that can be seen."""
-    bars = [bar for bar in found.tornado[:_MOST_BARS] if bar.swing >= _LEAST_SWING * found.nominal_J]
+    bars = [bar for bar in found.tornado[:_MOST_BARS] if bar.swing >= _LEAST_SWING * found.tornado[0].swing]
     unit, scale = scaled(found.nominal_J, "J")
     place = np.arange(len(bars))
     for number, (words, end) in enumerate((("low end of its range", "total_at_low"), ("high end", "total_at_high"))):

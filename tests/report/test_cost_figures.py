@@ -32,7 +32,7 @@ def test_the_tornado_s_bars_end_at_its_totals(data):
     ax = cost_figures.draw_tornado(axes(), found)
     scale = {"pJ": 1e-12, "nJ": 1e-9, "µJ": 1e-6}[ax.get_xlabel().split("(")[1].split(")")[0]]
     ends = [bar.get_x() + bar.get_width() for bar in ax.patches]
-    seen = [bar for bar in found.tornado[:10] if bar.swing >= 2e-3 * found.nominal_J]
+    seen = [bar for bar in found.tornado[:10] if bar.swing >= 5e-3 * found.tornado[0].swing]
     assert 2 <= len(seen) < len(found.tornado)
     assert ends == pytest.approx([bar.total_at_low / scale for bar in seen] + [bar.total_at_high / scale for bar in seen])
     assert len(ax.get_yticklabels()) == len(seen)
