@@ -165,6 +165,10 @@ def _notes(table: CostTable, hardware: Hardware, parts: Components, stored: bool
             "warning: below 5 fJ an operation, less than any designed training core (Marinella 2018: 5.5): "
             "check voltages and conductances",
         )
+    asked_Hz = hardware.architecture.columns_per_adc / table.period_s if hardware.adc.levels else 0.0
+    if asked_Hz > parts.adc.rate_Hz:
+        made = f"{quantity(asked_Hz, 'Hz')} of its converters, which make {quantity(parts.adc.rate_Hz, 'Hz')} (adc.rate_Hz)"
+        notes.insert(0, f"warning: this clock asks {made}: its latency is not reached")
     if hardware.wires is not None and hardware.wired:
         whole = "what the sources give" if hardware.wires.method == "exact" else "to first order, inputs of random sign"
         notes.append(f"array: cells, wires and drivers together, {whole}. {hardware.wires.source}".rstrip())

@@ -244,6 +244,16 @@ def test_columns_that_share_a_converter_take_turns():
     assert shared.by_component["sample_and_hold"] == pytest.approx((384 + 512) * 1.3e-14 * 0.25)
 
 
+@pytest.mark.parametrize(("rate_Hz", "columns", "slow"), [(1.2e9, 1, False), (8e6, 1, False), (8e6, 2, False), (7e6, 2, True)])
+def test_a_converter_that_is_too_slow_for_the_clock_is_pointed_out(rate_Hz, columns, slow):
+    # one conversion in each 130 ns, 7.7 million a second, whether or not columns take turns: turns lengthen the period
+    hardware = load_hardware("pcm", {"architecture.columns_per_adc": columns})
+    read = Counts(vectors=1, outputs=8, sensed=8, dac=8, adc=8, power_W=1e-6)
+    activity = Activity(MappingProxyType({"fc": StageActivity(8, 8, 1, read)}))
+    table = estimate(hardware, activity, components=with_values(load_components(), {"adc.rate_Hz": rate_Hz}))
+    assert any(note.startswith("warning") and "7.69 MHz" in note for note in table.notes) is slow
+
+
 def test_the_edge_of_the_chip_converts_what_comes_in_and_goes_out():
     parts = load_components()
     for preset in ("pcm", "ecram"):
