@@ -5,9 +5,10 @@
 The same network in both: six 3x3 convolutions of 64 to 256 channels with batch normalisation, three dense layers, 32 x 32 x 3
 images, cross-entropy, float32 (`dbpsim.models.vgg9(normalise=True)`).  A step is forward, backward, the gradient and the update.
 
-"hardware-aware": reads are noisy in both directions here (preset pcm: noise of every cell, 8-bit converters with the
-ranges of each sample) and the update is exact, then written; in aihwkit an InferenceRPUConfig, whose forward is noisy through
-8-bit converters and whose backward is, as there by default, perfect.
+"hardware-aware": forward reads are noisy (preset pcm: noise of every cell, 8-bit converters with the ranges of each sample), the
+way back is exact arithmetic on the weights held, the update is exact, then written; in aihwkit an InferenceRPUConfig, whose
+forward is noisy through 8-bit converters and whose backward is, as there by default, perfect.  "noisy back too": the same with
+stress sent through noisy cells and converters, which aihwkit's row does not do.
 "pulsed": reads through 8-bit converters and stochastic pulse trains of at most 31 slots on every cell; HfO2 ReRAM of Gong
 et al. 2018 in both (aihwkit's ReRamESPreset), and PCM: here the preset's cells, in aihwkit its PCMPreset.
 
@@ -26,7 +27,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-ROWS = [("hardware-aware step", "PCM", 4.0), ("pulsed step", "ReRAM", 4.0), ("pulsed step", "PCM", 4.0)]
+ROWS = [
+    ("hardware-aware step", "PCM", 4.0), ("hardware-aware step, noisy back too", "PCM", None),
+    ("pulsed step", "ReRAM", 4.0), ("pulsed step", "PCM", 4.0),
+]  # fmt: skip
 RATE = 0.01
 
 
@@ -51,7 +55,8 @@ def ours(batch: int, steps: int) -> dict[str, list[float]]:
     random, found = np.random.default_rng(0), {}
     x, y = random.standard_normal((batch, 32, 32, 3)).astype(np.float32), random.integers(0, 10, batch)
     changes = {
-        "hardware-aware step|PCM": {"update.mode": "ideal"},
+        "hardware-aware step|PCM": {"update.mode": "ideal", "mapping.transpose": "digital"},
+        "hardware-aware step, noisy back too|PCM": {"update.mode": "ideal"},
         "pulsed step|ReRAM": {"update.mode": "stochastic_pulses", "device": "reram_hfo2_gong2018"},
         "pulsed step|PCM": {"update.mode": "stochastic_pulses"},
     }
@@ -138,19 +143,23 @@ def main() -> int:
 def report(times: dict[str, dict[str, list[float]]], batch: int, out: Path | None) -> int:
     """Print the table, write it where asked, and return 1 where a bar is missed."""
     title = f"work, batch {batch}"
-    lines = [f"{title:<30}{'cell':<8}{'dbpsim img/s':>14}{'aihwkit img/s':>15}{'ratio':>14}{'bar':>6}  held"]
+    lines = [f"{title:<36}{'cell':<8}{'dbpsim img/s':>14}{'aihwkit img/s':>15}{'ratio':>14}{'bar':>6}  held"]
     table, held = [], True
     for work, cell, bar in ROWS:
-        own = {name: found[f"{work}|{cell}"] for name, found in times.items()}
+        key = f"{work}|{cell}"
+        own = {name: found.get(key, found.get(f"{work.split(',')[0]}|{cell}", [])) for name, found in times.items()}
         best = {name: (min(values), statistics.median(values)) for name, values in own.items()}
-        row: dict[str, Any] = {"work": work, "cell": cell, "batch": batch, "bar": bar, "ours_ms": best["ours"]}
-        line = f"{work:<30}{cell:<8}{1e3 * batch / best['ours'][0]:>14.1f}"
+        row: dict[str, Any] = {"work": work, "cell": cell, "batch": batch, "ours_ms": best["ours"]}
+        row |= {} if bar is None else {"bar": bar}
+        line = f"{work:<36}{cell:<8}{1e3 * batch / best['ours'][0]:>14.1f}"
         if "theirs" in best:
             ratios = tuple(t / o for t, o in zip(best["theirs"], best["ours"], strict=True))
-            row |= {"theirs_ms": best["theirs"], "ratio": ratios, "held": ratios[0] >= bar}
-            held &= ratios[0] >= bar
-            line += f"{1e3 * batch / best['theirs'][0]:>15.1f}{ratios[0]:>7.1f}{ratios[1]:>7.1f}{bar:>6.1f}"
-            line += f"  {'yes' if ratios[0] >= bar else 'NO'}"
+            row |= {"theirs_ms": best["theirs"], "ratio": ratios}
+            line += f"{1e3 * batch / best['theirs'][0]:>15.1f}{ratios[0]:>7.1f}{ratios[1]:>7.1f}"
+            if bar is not None:
+                row["held"] = ratios[0] >= bar
+                held &= ratios[0] >= bar
+                line += f"{bar:>6.1f}  {'yes' if ratios[0] >= bar else 'NO'}"
         table.append(row)
         lines.append(line)
     lines.append("images a second by the fastest step; ratios by minimum, then by median")

@@ -109,7 +109,8 @@ def _read_s(hardware: Hardware, activity: Activity, schedule: str, samples: int,
     how, both = hardware.architecture, hardware.mapping.transpose == "replica" and schedule == "synchronous"
     reads = []
     for name, stage in activity.stages.items():
-        ways = (stage.forward.vectors, stage.transposed.vectors)
+        digital = hardware.mapping.transpose == "digital"  # no read, but time of the arithmetic
+        ways = (stage.forward.vectors, 0 if digital else stage.transposed.vectors)
         reads.append((max(ways) if both else sum(ways)) / how.replicas_of(name))
     most = max(reads, default=0.0)
     if schedule == "synchronous":
@@ -122,7 +123,9 @@ def _read_s(hardware: Hardware, activity: Activity, schedule: str, samples: int,
 def _write_s(hardware: Hardware, activity: Activity, parts: Components) -> float:
     law = hardware.device.update
     slots = max((stage.write.slots for stage in activity.stages.values()), default=0)
-    products = max((s.write.vectors * s.rows * s.columns for s in activity.stages.values()), default=0)
+    back = hardware.mapping.transpose == "digital"
+    vectors = {name: s.write.vectors + back * s.transposed.vectors for name, s in activity.stages.items()}
+    products = max((vectors[name] * s.rows * s.columns for name, s in activity.stages.items()), default=0)
     return slots * ((law.pulse_s or 0.0) if law else 0.0) + products / (parts.alu.units * parts.alu.rate_Hz)
 
 

@@ -17,6 +17,8 @@ Reads, for each direction (`driven` lines in, `outputs` out, on `tiles` of the h
                      eta < 1 both states read before.  Every position reads its inputs anew
     network_on_chip  digital links: outputs carried one hop
 
+and with mapping.transpose = "digital" the way back is alu and buffer alone, as an outer product is.
+
 Updates:
 
     pulses           pulses x the device's energy a pulse, for every replica
@@ -100,6 +102,8 @@ def _reads(
         (hardware.tile.columns, hardware.tile.rows) if transposed else (hardware.tile.rows, hardware.tile.columns)
     )
     beside, cells = -(-outputs // tile_out), min(tile_out, outputs) * cells_per_weight(hardware)
+    if transposed and hardware.mapping.transpose == "digital":
+        return _digital_transpose(counts, driven, outputs, hardware, parts)
     shared = hardware.architecture.columns_per_adc > 1
     array_J = counts.power_W * timing.period_s
     rows = {
@@ -135,6 +139,16 @@ def _digital(
         "buffer": (bits_in + bits_out) * parts.buffer.energy_per_bit_J,
         "network_on_chip": counts.outputs * how.state_bits * parts.network_on_chip.energy_per_bit_J,
     }
+
+
+def _digital_transpose(
+    counts: Counts, driven: int, outputs: int, hardware: Hardware, parts: Components
+) -> dict[str, float]:
+    # No read: a multiply-accumulate a weight and vector, both ends of it through the buffer.
+    how = hardware.architecture
+    each = parts.alu.energy_J("multiply", how.precision) + parts.alu.energy_J("add", how.precision)
+    bits = counts.vectors * (driven + outputs) * how.state_bits
+    return {"alu": counts.vectors * driven * outputs * each, "buffer": bits * parts.buffer.energy_per_bit_J}
 
 
 def _update(

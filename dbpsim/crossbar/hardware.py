@@ -86,8 +86,9 @@ class WeightMapping(Section):
         Of "bit_sliced".
     scale : {"matrix", "tile", "column"}
         What shares a largest weight.
-    transpose : {"same", "replica"}
-        Whether the transposed read is of the same cells, or of others that were programmed with the same weights.
+    transpose : {"same", "replica", "digital"}
+        Whether the transposed read is of the same cells, or of others that were programmed with the same weights, or no read:
+        arithmetic on the weights that the cells hold, as when an inference chip's network is trained on a processor.
     """
 
     scheme: Literal["pair", "offset_column", "bit_sliced"] = "pair"
@@ -95,7 +96,7 @@ class WeightMapping(Section):
     bits_per_slice: int = Field(default=2, ge=1, le=8)
     scale: Literal["matrix", "tile", "column"] = "matrix"
     headroom: float = Field(default=1.0, gt=0, le=100)
-    transpose: Literal["same", "replica"] = "same"
+    transpose: Literal["same", "replica", "digital"] = "same"
     source: str = ""
 
 
@@ -174,7 +175,7 @@ class Hardware(Section):
         if not self.device.transposed_read and mapping.transpose == "same":
             raise ValueError(
                 f"device {self.device.name} has no transposed read, which the way back of the stress needs; "
-                'accepted: mapping.transpose = "replica"'
+                'accepted: mapping.transpose = "replica" or "digital"'
             )
         rises = update is not None and update.polarity == "up" and self.update.mode == "mixed_precision"
         if mapping.scheme == "offset_column" and rises:

@@ -43,7 +43,7 @@ class _CrossbarOperator:
         self.name = name
         self.weight_shape = weight.shape
         self.tiles = TiledMatrix(self._matrix(weight), hardware, name, seed)
-        self._counts = [Counts(), Counts()]
+        self._counts = [Counts(), Counts(), Counts()]  # reads forward and transposed, digital outer products
         self._factors: tuple[np.ndarray, np.ndarray] | None = None
 
     @property
@@ -69,7 +69,7 @@ class _CrossbarOperator:
         if self.in_place:
             self._factors = d, a
         else:
-            self.tiles.cells.written += Counts(vectors=vectors)
+            self._counts[2] += Counts(vectors=vectors)
 
     @property
     def noisy(self) -> bool:
@@ -95,7 +95,8 @@ class _CrossbarOperator:
     def calibrate(self, weight: np.ndarray, pairs: int, null_only: bool = False) -> None:
         """Correct gain and offset of every converter by reads of known vectors; with `null_only` the offsets of the way back."""
         expected = self._matrix(weight)
-        for transposed in (True,) if null_only else (False, True):
+        digital = self.hardware.mapping.transpose == "digital"  # no converters on the way back
+        for transposed in (False,) * (not null_only) + (True,) * (not digital):
             found = calibrate(self.tiles, expected, transposed, pairs, gain=not null_only)
             self.tiles.columns = [found.columns if way == transposed else old for way, old in enumerate(self.tiles.columns)]
             self._count(transposed, found.vectors, found.saturated, found.lost, found.power_W)
@@ -110,9 +111,10 @@ class _CrossbarOperator:
         """Counts since the chip was programmed."""
         rows, columns = self.tiles.shape
         down, across = tile_count(self.tiles.shape, self.hardware.tile)
-        forward, transposed = self._counts
+        forward, transposed, products = self._counts
         arrays = down * across * sum(len(bank.slices) for bank in self.tiles.banks)
-        return StageActivity(rows, columns, arrays, forward + self.tiles.cells.transferred, transposed, self.tiles.written)
+        written = self.tiles.written + products
+        return StageActivity(rows, columns, arrays, forward + self.tiles.cells.transferred, transposed, written)
 
     def write(self, weight: np.ndarray) -> None:
         """Program what has changed: whole steps of the device now, the rest when it has grown to a step.
@@ -224,6 +226,9 @@ class CrossbarDense(_CrossbarOperator):
 
     def transpose(self, d: np.ndarray) -> np.ndarray:
         """Return W^T d for `d` of shape (..., out)."""
+        if self.hardware.mapping.transpose == "digital":
+            self._count(True, d.size // d.shape[-1], 0, 0, 0.0)
+            return (d.reshape(-1, d.shape[-1]) @ self.tiles.views[0].weights.T).reshape(*d.shape[:-1], -1)
         return self._read(d, transposed=True)
 
     def outer(self, d: np.ndarray, a: np.ndarray) -> np.ndarray:
@@ -303,6 +308,10 @@ class CrossbarConvolution(_CrossbarOperator):
 
     def transpose(self, d: np.ndarray) -> np.ndarray:
         """Return W^T d, shape (N, H, W, in), for `d` of shape (N, OH, OW, out)."""
+        if self.hardware.mapping.transpose == "digital":
+            self._count(True, len(d) * self._positions, 0, 0, 0.0)
+            held = self.tiles.views[0].weights.reshape(self.weight_shape)
+            return convolution.convolve_transposed(d, held, (len(d), *self.input_shape), self.stride, self.padding)
         driven, shares, squares = self._drive(d, transposed=True)
         key, coupled = self.tiles.next_key(True), 0.0
         if self.tiles.plain(True):

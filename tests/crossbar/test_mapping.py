@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import dbpsim as dbp
 from dbpsim.crossbar import CrossbarDense, list_hardware, load_hardware
 from dbpsim.crossbar.hardware import WeightMapping
 from dbpsim.crossbar.mapping import blocks, limits_at, limits_of_rows, slice_factor, sliced, weight_limits
@@ -19,6 +20,7 @@ MAPPINGS = [
     {"mapping.scale": "tile"},
     {"mapping.scale": "column"},
     {"mapping.transpose": "replica"},
+    {"mapping.transpose": "digital"},
     {"mapping.scheme": "bit_sliced", "mapping.scale": "tile", "mapping.transpose": "replica"},
 ]
 NO_CLIPPING = {"effects.clipping": False}
@@ -65,6 +67,42 @@ def test_a_replica_has_errors_of_its_own():
     assert transport == pytest.approx(np.sqrt(2) * programming, rel=0.15)  # two independent errors
     assert chip.activity.write.cells == 2 * same.activity.write.cells
     assert chip.activity.tiles == 2 * same.activity.tiles
+
+
+DIGITAL = {"mapping.transpose": "digital", "update.mode": "ideal"}
+
+
+def test_a_digital_way_back_is_arithmetic_on_the_weights_held_and_reads_nothing():
+    chip = dense("pcm", TILE | DIGITAL)
+    d = np.random.default_rng(2).standard_normal((2, 3, 20))
+    assert relative(chip.weight, W) > 1e-3
+    assert relative(chip.transpose(d), d @ chip.weight) < 1e-13
+    counts = chip.activity.transposed
+    assert (counts.vectors, counts.outputs) == (6, 6 * 45)
+    assert (counts.dac, counts.adc, counts.sensed, counts.power_W) == (0, 0, 0, 0.0)
+    chip.forward(np.ones((1, 45)))
+    assert chip.activity.forward.adc > 0
+
+
+def test_networks_train_calibrate_and_are_checked_with_a_digital_way_back():
+    net = dbp.models.vgg9(input_shape=(8, 8, 2), width=4, classes=4, seed=1)
+    noisy, exact = (dbp.Chip.program(net, load_hardware("pcm", {"update.mode": "ideal"} | way)) for way in ({}, DIGITAL))
+    random = np.random.default_rng(0)
+    x, y = random.standard_normal((16, 8, 8, 2)).astype("f4"), random.integers(0, 4, 16)
+    whole = dbp.backprop(net, x, y)
+    errors = [dbp.fidelity(dbp.backprop(chip, x, y).gradients, whole.gradients).whole.relative_error for chip in (noisy, exact)]
+    assert errors[1] < errors[0]
+    assert dbp.relax(exact, x, y).steps == 18
+    exact.calibrate()
+    dbp.check(exact, x, y)
+    ranged = dbp.Chip.program(net, load_hardware("pcm", DIGITAL | {"dac.range": "calibrated", "adc.range": "calibrated"}))
+    ranged.calibrate_ranges(x, y)
+    assert dbp.fidelity(dbp.backprop(ranged, x, y).gradients, whole.gradients).whole.relative_error < 1
+    table = dbp.cost(exact, dbp.backprop(exact, x, y))
+    back = table.phase_J["transposed"]
+    assert {name for name, value in back.items() if value > 0} == {"alu", "buffer", "control"}
+    expected = dbp.expected_cost(net, exact.hardware, batch=16, schedule="backprop").phase_J["transposed"]
+    assert expected == pytest.approx(back)
 
 
 @pytest.mark.parametrize("scale", ["tile", "column"])

@@ -97,3 +97,4 @@ def test_a_device_without_a_transposed_read_needs_a_replica():
     with pytest.raises(ValueError, match='no transposed read.*accepted: mapping.transpose = "replica"'):
         chip({"device.transposed_read": False})
     assert chip({"device.transposed_read": False, "mapping.transpose": "replica"}).depth == 2
+    assert chip({"device.transposed_read": False, "mapping.transpose": "digital"}).depth == 2
