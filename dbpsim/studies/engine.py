@@ -210,16 +210,30 @@ def _client(workers: int | None, scheduler: str | None, tls: Tls | None) -> Iter
         return
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = workers or cores
-    environment = {f"{name}_NUM_THREADS": str(max(1, cores // count)) for name in ("NUMBA", "OMP", "OPENBLAS", "MKL")}
-    settings = {"distributed.scheduler.allowed-failures": _DEATHS, "distributed.nanny.pre-spawn-environ": environment}
+    threads = str(max(1, cores // count))
+    libraries = {f"{name}_NUM_THREADS": threads for name in ("OMP", "OPENBLAS", "MKL")}  # read when they are loaded
+    settings = {"distributed.scheduler.allowed-failures": _DEATHS, "distributed.nanny.pre-spawn-environ": libraries}
     with (
+        _environment_kept(),
         dask.config.set(settings),
         LocalCluster(
-            n_workers=count, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None, silence_logs=50
+            n_workers=count, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None, silence_logs=50,
+            env={"NUMBA_NUM_THREADS": threads},
         ) as cluster,
         Client(cluster) as client,
-    ):
+    ):  # fmt: skip
         yield client
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    # A nanny puts what its workers need into the environment of this process and leaves it there.
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _compute(client: Any, out: Path, todo: Sequence[Point], tell: Tell) -> None:

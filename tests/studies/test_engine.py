@@ -47,7 +47,9 @@ def workers():
 
 def test_two_workers_make_the_table_of_none(serial, workers, tmp_path):
     said = []
+    before = dict(os.environ)
     outcome = run_study(odd(wait=0.0), tmp_path, workers=2, tell=said.append)
+    assert dict(os.environ) == before
     assert table(tmp_path) == serial
     assert len(said) == 12
     assert "s left" in said[0]
