@@ -119,7 +119,7 @@ def main() -> int:
     parser.add_argument("--peer-python", help="interpreter of the environment that has aihwkit (default: only dbpsim is timed)")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=4, help="timed steps of a process (the peer makes half as many)")
-    parser.add_argument("--turns", type=int, default=2, help="processes of each contender")
+    parser.add_argument("--turns", type=int, default=4, help="processes of each contender")
     parser.add_argument("--out", type=Path, help="write the times and ratios here as JSON; the table beside it as .txt")
     parser.add_argument("--worker", choices=["ours", "theirs"], help=argparse.SUPPRESS)
     options = parser.parse_args()
