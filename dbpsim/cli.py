@@ -75,6 +75,7 @@ def _study_arguments(study: argparse.ArgumentParser) -> None:
     study.add_argument("--tls", help="AUTHORITY,CERTIFICATE,KEY: files, for tls://")
     study.add_argument("--shard", type=_shard, metavar="I/N", help="the I-th of N parts (from 0), without a server")
     study.add_argument("--again", action="store_true", help="try failed points once more")
+    study.add_argument("--quick", action="store_true", help="its quick form: under a minute, no files from outside")
     study.add_argument("--dry-run", action="store_true", help="list the points; time one of them")
 
 
@@ -184,6 +185,7 @@ def _train_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", help="folder of the run")
     command.add_argument("--weights", help="folder of a run whose newest checkpoint gives the initial weights")
     command.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in --out")
+    command.add_argument("--keep-every", type=_positive, default=0, metavar="N", help="keep the weights of every N-th epoch")
     command.add_argument("--limit", type=_positive, help="use so many images of each split")
     command.add_argument("--rate", type=float)
     command.add_argument("--momentum", type=float)

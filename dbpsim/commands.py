@@ -49,21 +49,11 @@ from dbpsim.training.loop import train
 from dbpsim.training.recipes import RECIPES
 from dbpsim.training.state import trained_network
 
-_MLP_IMAGES = {64: (8, 8, 1), 784: (28, 28, 1), 3072: (32, 32, 3)}
 _ALLOWED_ERROR = {("float64", "ms"): 1e-13, ("float64", "xz"): 1e-13, ("float32", "ms"): 2e-6, ("float32", "xz"): 1e-5}
 _SETTLING = 32  # samples at most whose settling is followed
 _SETTLING_ETA = 0.5  # clocks in which settling times are counted: 0.7 tau each
 _FLOORS = 3.0  # times float32 backpropagation's own error that a float32 relaxation may differ from it
 _ALLOWED_UNSETTLED = {"float64": 1e-9, "float32": 1e-3}  # eta != 1: the tolerance of the stop test, times the network's gain
-
-
-def _image_shape(model: str, data: str) -> tuple[int, int, int] | None:
-    """Return the shape images are brought to for `model`; None leaves them as they are."""
-    if model.startswith("mlp:"):
-        wanted = _MLP_IMAGES.get(int(first)) if (first := model[4:].split("-")[0]).isdigit() else None
-    else:
-        wanted = (32, 32, 3)
-    return wanted if data in ("digits", "mnist", "fashion-mnist") else None
 
 
 def _network(args: argparse.Namespace, image_shape: Sequence[int] | None) -> Network:
@@ -86,7 +76,7 @@ def _sample(args: argparse.Namespace) -> tuple[Network, np.ndarray, np.ndarray, 
         random = stream(args.seed, "random data")
         x = random.standard_normal((args.batch, *net.input_shape))
         return net, x, random.integers(0, net.stages[-1].shape[-1], args.batch), "random numbers", None
-    train_set, _ = datasets.load(args.data, args.path, image_shape=_image_shape(args.model, args.data))
+    train_set, _ = datasets.load(args.data, args.path, image_shape=datasets.image_shape_for(args.model, args.data))
     x, y = train_set.batch(args.batch, dtype=args.dtype)
     return _network(args, train_set.image_shape), x, y, train_set.label, len(train_set)
 
@@ -157,7 +147,9 @@ def train_command(args: argparse.Namespace) -> int:
     """Train a network or a chip."""
     if args.resume and not args.out:
         raise ValueError("--resume: found no --out; accepted: with the --out of the run to go on with.")
-    shape = _image_shape(args.model, args.data)
+    if args.keep_every and not args.out:
+        raise ValueError("--keep-every: found no --out; accepted: with a folder.")
+    shape = datasets.image_shape_for(args.model, args.data)
     train_set, test_set = datasets.load(args.data, args.path, image_shape=shape, limit=args.limit, seed=args.seed)
     net = _network(args, train_set.image_shape)
     names = {f.name for f in dataclasses.fields(TrainingConfig)} & vars(args).keys()
@@ -176,7 +168,8 @@ def train_command(args: argparse.Namespace) -> int:
     if args.hardware is not None:
         net = Chip.program(net, args.hardware, seed=args.seed)
     print(f"{net} on {train_set.label}: {len(train_set)} training, {len(test_set)} test images", file=sys.stderr)
-    result = train(net, train_set, test_set, config, out=args.out, resume=args.resume, command=_command(args))
+    kept = {"resume": args.resume, "keep_every": args.keep_every}
+    result = train(net, train_set, test_set, config, out=args.out, command=_command(args), **kept)
     if args.out:
         from dbpsim.report.figures import save_training_curves
 
@@ -188,7 +181,7 @@ def train_command(args: argparse.Namespace) -> int:
 def evaluate_command(args: argparse.Namespace) -> int:
     """Evaluate the newest checkpoint of a run."""
     net, facts = trained_network(Path(args.run))
-    _, test_set = datasets.load(args.data, args.path, image_shape=_image_shape(net.name, args.data))
+    _, test_set = datasets.load(args.data, args.path, image_shape=datasets.image_shape_for(net.name, args.data))
     document: dict[str, Any] = {"run": args.run, "step": facts["step"], "data": test_set.label, "images": len(test_set)}
     for views in dict.fromkeys(("plain", args.views)):
         found = evaluate(net, test_set, batch=args.batch, views=views)
@@ -287,7 +280,7 @@ def explain_command(args: argparse.Namespace) -> int:
 
 def study_command(args: argparse.Namespace) -> int:
     """Run a study, or say what it would take; 1 where points failed."""
-    study = load_study(args.study)
+    study = load_study(args.study, quick=args.quick)
     if args.dry_run:
         found = rehearse(study, args.out)
         _print_json(found) if args.json else print("\n".join(f"{key}: {value}" for key, value in found.items()))

@@ -19,6 +19,10 @@
     x = "eta"
     y = "steps"
 
+    [quick]                          # a form of it for tests and first looks: these settings and axes in place of those above
+    settings = { batch = 4 }
+    axes = { eta = [0.75, 1.0] }
+
 An axis or a setting with a dot in its name is a key of the hardware file ("device.read_noise.q_scale").
 """
 
@@ -105,6 +109,14 @@ class FigureSpec(Section):
         return self
 
 
+class Quick(Section):
+    """What a quick form has in place of settings, axes and the design's count."""
+
+    settings: dict[str, Value] = {}
+    axes: dict[str, list[Value] | Range] = {}
+    count: Annotated[int, Field(ge=1)] | None = None
+
+
 class Study(Section):
     """A sweep.
 
@@ -122,6 +134,7 @@ class Study(Section):
     axes: dict[str, list[Value] | Range] = {}
     design: Design = Design()
     figures: tuple[FigureSpec, ...] = ()
+    quick: Quick = Quick()
 
     @model_validator(mode="after")
     def _axes(self) -> Study:
@@ -149,8 +162,8 @@ def list_studies() -> list[str]:
     return sorted(path.stem for path in _LIBRARY.glob("*.toml"))
 
 
-def load_study(spec: str | os.PathLike[str]) -> Study:
-    """Return the ready-made study called `spec`, or the one in the file `spec`.
+def load_study(spec: str | os.PathLike[str], *, quick: bool = False) -> Study:
+    """Return the ready-made study called `spec`, or the one in the file `spec`; its quick form if asked.
 
     Raises
     ------
@@ -162,4 +175,21 @@ def load_study(spec: str | os.PathLike[str]) -> Study:
         words = suggestion(str(spec), list_studies()) or "."
         raise ValueError(f"study {str(spec)!r}: not known{words} Accepted: {', '.join(list_studies())}, or a .toml file.")
     data: dict[str, Any] = read_toml(path)
-    return validated(Study, data, str(path))
+    study = validated(Study, data, str(path))
+    return validated(Study, _quick_form(data, study.quick), f"{path}, quick") if quick else study
+
+
+def _quick_form(data: dict[str, Any], quick: Quick) -> dict[str, Any]:
+    # What is a setting here and an axis there is what the quick form says; both keep their order.
+    given = quick.model_dump(exclude_unset=True)
+    settings, axes = given.get("settings", {}), given.get("axes", {})
+    unknown = sorted(axes.keys() - data.get("axes", {}).keys() - data.get("settings", {}).keys())
+    if unknown:
+        raise ValueError(f"quick.axes.{unknown[0]}: neither a setting nor an axis of the study.")
+    design = dict(data.get("design", {})) | ({} if quick.count is None else {"count": quick.count})
+    return {
+        **{key: value for key, value in data.items() if key != "quick"},
+        "settings": {k: v for k, v in data.get("settings", {}).items() if k not in axes} | settings,
+        "axes": {k: v for k, v in data.get("axes", {}).items() if k not in settings} | axes,
+        "design": design,
+    }

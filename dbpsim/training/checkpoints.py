@@ -28,13 +28,16 @@ class CheckpointError(ValueError):
     """No usable checkpoint, or one of another run."""
 
 
+def name_of(step: int) -> str:
+    """Return the name of the file of a step."""
+    return f"step-{step:08d}.safetensors"
+
+
 def save(folder: Path, step: int, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> Path:
     """Write a checkpoint of `step` into `folder`, and remove all but the last two."""
     folder.mkdir(parents=True, exist_ok=True)
-    plain = {name: np.asarray(value, order="C") for name, value in arrays.items()}
-    data = bytes_of(plain, metadata={"dbpsim": json.dumps(facts)})
-    path = folder / f"step-{step:08d}.safetensors"
-    write_bytes(path, data)
+    path = folder / name_of(step)
+    data = write(path, arrays, facts)
     entries = [e for e in _entries(folder) if e["file"] != path.name]
     entries.append({"file": path.name, "sha256": hashlib.sha256(data).hexdigest(), "step": step})
     write_json(folder / "latest.json", {"checkpoints": entries[-_KEPT:]})
@@ -65,6 +68,29 @@ def load(folder: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
             refused.append(f"{path}: {error}")
             _log.warning("checkpoint left out: %s", refused[-1])
     raise CheckpointError("; ".join(refused) or f"{folder}: found no checkpoint; start without --resume.")
+
+
+def write(path: Path, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> bytes:
+    """Write one file of arrays and facts, aside and renamed; return what is in it."""
+    plain = {name: np.asarray(value, order="C") for name, value in arrays.items()}
+    data = bytes_of(plain, metadata={"dbpsim": json.dumps(facts)})
+    write_bytes(path, data)
+    return data
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return arrays and facts of one file.
+
+    Raises
+    ------
+    CheckpointError
+        If it is not there, or not one of these.
+    """
+    try:
+        data = path.read_bytes()
+        return arrays_from(data), _facts(data)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: {error}") from None
 
 
 def _facts(data: bytes) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from dbpsim.training.evaluation import evaluate
 from dbpsim.training.groups import members
 from dbpsim.training.journal import Journal, manifest
 from dbpsim.training.progress import Progress, progress
-from dbpsim.training.state import State, identity_of, restore, save
+from dbpsim.training.state import State, identity_of, keep, restore, save
 from dbpsim.training.step import TrainingDiverged as TrainingDiverged
 from dbpsim.training.step import gradient, take_step
 
@@ -91,6 +91,7 @@ def train(
     *,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    keep_every: int = 0,
     command: str | None = None,
     **settings: Any,
 ) -> TrainingResult:
@@ -108,6 +109,8 @@ def train(
         Folder for the log, the configuration and the checkpoints.
     resume : bool
         Go on from the newest checkpoint in `out`.
+    keep_every : int
+        Keep the weights of every so many epochs in ``out/kept``; 0 keeps none but the last checkpoints.
     command : str, optional
         What the user typed, for the manifest.
 
@@ -148,13 +151,13 @@ def train(
     with _interruptible() as asked, progress(config.epochs * per_epoch) as shown:
         if isinstance(network, Chip) and state.step == 0:
             _rehearse(network, train_set, config, journal, shown)
-        _run(network, train_set, test_set, config, state, journal, identity, asked, shown)
+        _run(network, train_set, test_set, config, state, journal, identity, asked, shown, keep_every)
     return TrainingResult(config, state.epochs, state.checks, state.step, repr(network), train_set.label)
 
 
 def _run(
     network: Network, train_set: Dataset, test_set: Dataset, config: TrainingConfig, state: State,
-    journal: Journal, identity: dict[str, Any], asked: list[str], shown: Progress,
+    journal: Journal, identity: dict[str, Any], asked: list[str], shown: Progress, keep_every: int,
 ) -> None:  # fmt: skip
     per_epoch = len(train_set) // config.batch
     saved = time.monotonic()
@@ -167,6 +170,8 @@ def _run(
             shown.step(state.step, state.sums["loss"] / state.sums["images"], state.sums["images"] / state.sums["seconds"])
             if state.step == (epoch + 1) * per_epoch:
                 _finish_epoch(network, test_set, config, epoch, state, journal, shown)
+                if keep_every and (epoch + 1) % keep_every == 0:
+                    keep(network, state, journal, identity)
             last = state.step == config.epochs * per_epoch
             if journal.folder and (asked or last or time.monotonic() - saved > _SAVE_EVERY_S):
                 save(network, state, journal, identity)

@@ -76,6 +76,14 @@ def save(network: Network, state: State, journal: Journal, identity: dict[str, A
     checkpoints.save(journal.folder / "ckpt", state.step, arrays, {"identity": identity, "state": state.facts()})
 
 
+def keep(network: Network, state: State, journal: Journal, identity: dict[str, Any]) -> None:
+    """Put the weights of this step aside for good, in RUN/kept; `trained_network` finds them by the step."""
+    if journal.folder is not None:
+        arrays = {f"value/{name}": value for name, value in (network.parameters | network.buffers).items()}
+        facts = {"identity": identity, "state": state.facts()}
+        checkpoints.write(journal.folder / "kept" / checkpoints.name_of(state.step), arrays, facts)
+
+
 def restore(network: Network, state: State, journal: Journal, identity: dict[str, Any]) -> None:
     """Take up the run of the newest checkpoint; refuse one whose identity differs."""
     if journal.folder is None:
@@ -98,15 +106,20 @@ def restore(network: Network, state: State, journal: Journal, identity: dict[str
     journal.truncate(state.log_bytes)
 
 
-def trained_network(folder: Path) -> tuple[Network, dict[str, Any]]:
+def trained_network(folder: Path, step: int | None = None) -> tuple[Network, dict[str, Any]]:
     """Return the network of a run as its newest checkpoint has it (averaged weights where it kept some), and the state's facts.
+
+    With a `step`: as it was then, if the run kept it (``train(keep_every=...)``).
 
     Raises
     ------
     ValueError
         If there is none, or the run was a chip's or of a network that is not one of `models`.
     """
-    arrays, facts = checkpoints.load(folder / "ckpt")
+    if step is None:
+        arrays, facts = checkpoints.load(folder / "ckpt")
+    else:
+        arrays, facts = checkpoints.read(folder / "kept" / checkpoints.name_of(step))
     about, shapes = facts["identity"]["network"], facts["identity"]["network"]["shapes"]
     if facts["identity"]["chip"] is not None:
         raise ValueError(f"{folder}: found the run of a chip; accepted: a digital network's.")

@@ -29,7 +29,7 @@ from dbpsim.training.datasets.decoded import SPLITS, Decoded
 from dbpsim.training.datasets.download import located
 from dbpsim.training.datasets.sources import Source
 
-__all__ = ["NAMES", "Dataset", "DatasetError", "load"]
+__all__ = ["NAMES", "Dataset", "DatasetError", "image_shape_for", "load"]
 
 NAMES = ("cifar10", "digits", "fashion-mnist", "images", "mnist")
 _TITLES = {"cifar10": "CIFAR-10", "fashion-mnist": "Fashion-MNIST", "mnist": "MNIST"}
@@ -97,6 +97,21 @@ def load(
     label = _label(name, kept.decoded, path)
     both = _datasets(name, label, kept, shape)
     return both if limit is None else (both[0].reduced(limit, seed=seed), both[1].reduced(limit, seed=seed))
+
+
+def image_shape_for(model: str, name: str) -> tuple[int, int, int] | None:
+    """Return the shape that images of set `name` are brought to for `model`; None leaves them as they are.
+
+    Examples
+    --------
+    >>> image_shape_for("mlp:64-10", "digits"), image_shape_for("vgg9", "digits"), image_shape_for("vgg9", "cifar10")
+    ((8, 8, 1), (32, 32, 3), None)
+    """
+    if name not in ("digits", "mnist", "fashion-mnist"):
+        return None
+    if not model.startswith("mlp:"):
+        return 32, 32, 3
+    return {"64": (8, 8, 1), "784": (28, 28, 1), "3072": (32, 32, 3)}.get(model[4:].split("-")[0])
 
 
 def _whole_numbers(image_shape: Iterable[int]) -> tuple[int, int, int]:
