@@ -45,6 +45,7 @@ def estimate(
     components: str | Path | Components = "default",
     samples: int = 0,
     states: Mapping[str, int] | None = None,
+    in_flight: int = 0,
 ) -> CostTable:
     """Return what `activity` costs on `hardware`.
 
@@ -63,6 +64,9 @@ def estimate(
     states : mapping of str to int, optional
         Neurons of every stage, all positions of one sample, and numbers of its "input": what storage and the chip's edge are for.
 
+    in_flight : int
+        Samples that follow each other through a pipeline, where more do than the activity is of; `samples` by default.
+
     Raises
     ------
     ValueError
@@ -77,7 +81,7 @@ def estimate(
     turns = hardware.architecture.columns_per_adc if hardware.adc.levels else 1
     period_s = turns * (hardware.clock.period_s if eta == 1 else -hardware.clock.tau_s * math.log1p(-eta))
     timing = Timing(period_s, eta < 1)
-    read_s, write_s = _read_s(hardware, activity, schedule, samples, period_s), _write_s(hardware, activity, parts)
+    read_s, write_s = _read_s(hardware, activity, schedule, in_flight or samples, period_s), _write_s(hardware, activity, parts)
     lines: list[Line] = []
     for name, stage in stages.items():
         lines += stage_lines(name, stage, hardware, parts, timing, states.get(name, 0), samples)

@@ -5,7 +5,8 @@
     dyadic-clocked      the clocks that eta needs, every stage read both ways at every clock; positions take turns
     dyadic-wavefront    the same gradient by one sweep forward and one back: each array is on for its own two reads
     analog-bp           classical in-memory training: the same reads, DAC and ADC at every layer
-    equilibrium-propagation   two nudged phases after a free one, 250 + 2 x 30 synchronous clocks, two products a weight
+    equilibrium-propagation   a free phase and nudged ones, 250 + 2 x 30 synchronous clocks (dense networks 30 + 10), two products
+                        a weight
     digital-...         exact backpropagation on a digital machine (`dbpsim.cost.digital`)
 
 The analog ones are costed from expected activity (`dbpsim.cost.workload`), with the same device, library and update, so that what
@@ -14,15 +15,20 @@ differs is the mode.  Free-running, a stage of R rows and C columns and P positi
     arrays      P (p_forward + p_transposed) t       p: mean power of one read
     amplifiers  P (C + R) x tiles stacked x power at a closed loop `amplifier_speed` times faster than the neuron
     neurons     P C x (power of the transconductors t + 2 C V^2)
+    writes      those of P arrays, 2 P where stress is read back
 
-Steps of equilibrium propagation: T1 = 250, T2 = 30 and a third phase, the CIFAR-10 commands of Laborieux et al. (2021), in their
-repository Laborieux-Axel/Equilibrium-Propagation (opened).
+On sampled states a convolution's positions can take turns instead: a sweep of them is then a clock, so that is dyadic-clocked at
+the eta of the time that a position gets.
+
+Steps of equilibrium propagation: the commands in the repository of Laborieux et al. (2021),
+Laborieux-Axel/Equilibrium-Propagation (opened): CIFAR-10 by convolutions T1 = 250, T2 = 30 and a third phase; MNIST by a dense
+network T1 = 30, T2 = 10.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -30,6 +36,7 @@ from dbpsim.cost.components import Components
 from dbpsim.cost.digital import Accelerator, Processor, list_digital, load_digital, products
 from dbpsim.cost.estimate import estimate, states_of
 from dbpsim.cost.limits import settling_time_s
+from dbpsim.cost.lines import cells_per_weight
 from dbpsim.cost.quantities import quantity
 from dbpsim.cost.table import CostTable, Line
 from dbpsim.cost.workload import expected_activity, positions, reads_of
@@ -41,7 +48,9 @@ from dbpsim.crossbar.mapping import tile_count
 from dbpsim.devices.schema import suggestion
 from dbpsim.network.graph import Network
 
-EQUILIBRIUM_STEPS = (250, 30, 2)  # free, nudged, nudged phases
+EQUILIBRIUM_STEPS = {"convolutions": (250, 30, 2), "dense": (30, 10, 1)}  # free, nudged, nudged phases
+_PHASES = {1: "two", 2: "three"}  # the free one with them
+_EQUILIBRIUM_PRODUCTS = 2  # a gradient is the difference of two phases
 
 
 @dataclass(frozen=True)
@@ -183,27 +192,34 @@ def _classical(setting: Setting) -> Plan:
 
 
 def _equilibrium(setting: Setting) -> Plan:
-    free, nudged, phases = EQUILIBRIUM_STEPS
+    shared = any(count > 1 for count in _positions(setting.network).values())
+    free, nudged, phases = EQUILIBRIUM_STEPS["convolutions" if shared else "dense"]
     steps = free + nudged * phases
     activity = expected_activity(setting.network, setting.hardware, forward_reads=steps, transposed_reads=steps)
     twice = {
-        name: replace(stage, write=replace(stage.write, vectors=phases * stage.write.vectors))
+        name: replace(stage, write=replace(stage.write, vectors=_EQUILIBRIUM_PRODUCTS * stage.write.vectors))
         for name, stage in activity.stages.items()
     }
     nudges = Activity(MappingProxyType(twice))
-    costed = _costed(setting, setting.hardware, nudges, eta=1.0, schedule="synchronous", products=phases)
-    said = f"{steps} clocks: {free} free, {phases} x {nudged} nudged (Laborieux 2021, CIFAR-10); a product of each nudged phase"
+    costed = _costed(setting, setting.hardware, nudges, eta=1.0, schedule="synchronous", products=_EQUILIBRIUM_PRODUCTS)
+    of = "CIFAR-10" if shared else "MNIST, one hidden layer"
+    said = f"{steps} clocks: {free} free, {phases} x {nudged} nudged (Laborieux 2021, {of}); products of two phases"
     name, words = "equilibrium-propagation", (said, _links(setting.hardware))
-    return lambda parts: ModeCost(name, "equilibrium propagation, three phases", costed(parts), words)
+    return lambda parts: ModeCost(name, f"equilibrium propagation, {_PHASES[phases]} phases", costed(parts), words)
 
 
 def _free(setting: Setting) -> Plan:
-    hardware = setting.hardware.model_copy(update={"links": "analog", "dac": NO_CONVERTER, "adc": NO_COLUMN_CONVERTER})
+    # Of the two arrays, what `mapping.transpose` asks for is one, or neither: they are counted here, where stress is read back.
+    one = setting.hardware.mapping.model_copy(update={"transpose": "same"})
+    links = {"links": "analog", "dac": NO_CONVERTER, "adc": NO_COLUMN_CONVERTER}
+    hardware = setting.hardware.model_copy(update={**links, "mapping": one})
     net, seconds = setting.network, settling_time_s(setting.network.depth, setting.bits, setting.hardware.clock.tau_s)
     activity = expected_activity(net, hardware)
     how = hardware.architecture.model_copy(update={"replicas": _positions(net)})
     wide = hardware.model_copy(update={"architecture": how})
-    costed = _costed(setting, wide, activity, eta=1.0, schedule="synchronous")
+    each_way = {name: 1 + (stage.transposed.vectors > 0) for name, stage in activity.stages.items()}
+    both = {name: replace(stage, tiles=each_way[name] * stage.tiles) for name, stage in activity.stages.items()}
+    costed = _costed(setting, wide, Activity(MappingProxyType(both)), eta=1.0, schedule="synchronous", arrays=each_way)
     words = (
         f"t = tau Q^-1(2L, 2^-{setting.bits + 1}) = {quantity(seconds, 's')} with tau {quantity(hardware.clock.tau_s, 's')}",
         "every array on all the time, one for each direction and each position of a convolution, all of them written",
@@ -216,15 +232,17 @@ def _free(setting: Setting) -> Plan:
         lines = [line for line in once.lines if line.phase == "update" or line.component in ("dram", "edge")]
         for name, stage in activity.stages.items():
             lines += _held(name, stage, hardware, setting, parts, seconds)
-        # an array each way: arrays and their drivers double
-        area = {
-            name: {part: value * (2 if part in ("array", "driver") else 1) for part, value in row.items()}
-            for name, row in once.area_m2.items()
-        }
+        area = {name: _one_neuron(row, each_way.get(name, 1), parts) for name, row in once.area_m2.items()}
         table = replace(once, lines=tuple(lines), read_s=seconds, period_s=seconds, area_m2=area)
         return ModeCost("dyadic-free", "dyadic, free-running", table, words)
 
     return cost
+
+
+def _one_neuron(row: Mapping[str, float], arrays: int, parts: Components) -> dict[str, float]:
+    # An array each way, with what drives and senses it, hands its currents to the same neurons.
+    out = {part: value / (arrays if part == "neuron" else 1) for part, value in row.items() if part != "control"}
+    return out | {"control": parts.control.share * sum(out.values())}
 
 
 def _held(
@@ -247,22 +265,27 @@ def _held(
 
 
 def _costed(
-    setting: Setting, hardware: Hardware, activity: Activity, *, eta: float, schedule: str, products: int = 1
-) -> Callable[[Components], CostTable]:
-    written, states = _written(setting, hardware, activity, products), states_of(setting.network)
+    setting: Setting, hardware: Hardware, activity: Activity, *, eta: float, schedule: str, products: int = 1,
+    arrays: Mapping[str, int] | None = None,
+) -> Callable[[Components], CostTable]:  # fmt: skip
+    if arrays is None:
+        arrays = dict.fromkeys(activity.stages, 2 if hardware.mapping.transpose == "replica" else 1)
+    written, states = _written(setting, hardware, activity, products, arrays), states_of(setting.network)
 
     def cost(parts: Components) -> CostTable:
-        return estimate(hardware, written, eta=eta, schedule=schedule, components=parts, samples=1, states=states)
+        return estimate(
+            hardware, written, eta=eta, schedule=schedule, components=parts, samples=1, states=states, in_flight=setting.batch
+        )
 
     return cost
 
 
-def _written(setting: Setting, hardware: Hardware, activity: Activity, products: int) -> Activity:
+def _written(setting: Setting, hardware: Hardware, activity: Activity, products: int, arrays: Mapping[str, int]) -> Activity:
     # A sample's share of a step: pulses, and the time of rows written in turn; in place, a train a product and vector.
     stages = {}
     vectors = _positions(setting.network)
     for name, stage in activity.stages.items():
-        cells = 2 * stage.rows * stage.columns
+        cells = arrays[name] * cells_per_weight(hardware) * stage.rows * stage.columns
         pulses = cells * setting.pulses_per_weight / setting.batch
         trains = products * vectors[name] * float(hardware.update.bit_length)
         rows = min(hardware.tile.rows, stage.rows) * setting.pulses_per_weight / setting.batch

@@ -12,7 +12,9 @@ import dbpsim as dbp
 from dbpsim.cli import main
 from dbpsim.cost import limits, load_components
 from dbpsim.cost.digital import list_digital, load_digital, products
+from dbpsim.cost.drives import matrix_shape
 from dbpsim.cost.modes import Setting, _held, list_modes, mode_cost
+from dbpsim.cost.workload import positions
 from dbpsim.crossbar import Counts, StageActivity, load_hardware
 from dbpsim.devices.library import load_device
 
@@ -93,7 +95,7 @@ def test_modes_differ_by_how_often_and_how_long_arrays_are_read(network):
     wave, clocked, prop, classical = (
         mode_cost(name, case) for name in ("dyadic-wavefront", "dyadic-clocked", "equilibrium-propagation", "analog-bp")
     )
-    assert reads(prop) == pytest.approx(310 * reads(wave), rel=1e-9)
+    assert reads(prop) == pytest.approx(40 * reads(wave), rel=1e-9)  # a dense network's commands: 30 + 10
     # 2 L clocks and one more read for the gradients; stages that nothing has reached take no power
     assert reads(wave) < reads(clocked) < (2 * network.depth + 1) * reads(wave)
     assert reads(classical) == pytest.approx(reads(wave))
@@ -115,8 +117,47 @@ def test_a_convolution_runs_free_only_with_an_array_a_position():
     net = dbp.models.vgg9(input_shape=(8, 8, 2), width=4, classes=4)
     free, wave = (mode_cost(name, setting(net)) for name in ("dyadic-free", "dyadic-wavefront"))
     first = net.weight_stages[0].name
-    assert free.table.area_m2[first]["array"] == pytest.approx(2 * 64 * wave.table.area_m2[first]["array"])
+    second = net.weight_stages[1].name  # nothing is read back through the first, so it needs no array for that
+    assert free.table.area_m2[first]["array"] == pytest.approx(64 * wave.table.area_m2[first]["array"])
+    assert free.table.area_m2[second]["array"] == pytest.approx(2 * 64 * wave.table.area_m2[second]["array"])
+    assert free.table.area_m2[second]["neuron"] == pytest.approx(64 * wave.table.area_m2[second]["neuron"])
     assert free.latency_s < wave.latency_s
+    # every copy is written: a step's pulse a cell, shared by 64 samples, counted by hand
+    shapes = [(stage.weight_layer, number > 0) for number, stage in enumerate(net.weight_stages)]
+    cells = sum(2 * math.prod(matrix_shape(layer)) * positions(layer) * (1 + back) for layer, back in shapes)
+    pulses = free.table.phase_J["update"]["pulses"] / load_device("ecram").update.energy_per_pulse_J
+    assert pulses == pytest.approx(cells / 64, rel=0.02)  # rounded up, stage by stage
+    prop = mode_cost("equilibrium-propagation", setting(net))
+    assert reads(prop) == pytest.approx(310 * reads(wave), rel=1e-9)
+    assert "250 free" in prop.assumptions[0]
+
+
+@pytest.mark.parametrize(("change", "times"), [
+    ({"mapping.transpose": "replica"}, 2), ({"mapping.transpose": "digital"}, 1), ({"mapping.scheme": "bit_sliced"}, 2),
+    ({}, 1),
+])  # fmt: skip
+def test_every_cell_of_a_weight_is_written(network, change, times):
+    wave = mode_cost("dyadic-wavefront", setting(network, "pcm", **change))
+    weights = 784 * 100 + 100 * 10
+    pulses = wave.table.phase_J["update"]["pulses"] / load_device("pcm").update.energy_per_pulse_J
+    assert pulses == pytest.approx(times * 2 * weights / 64, rel=1e-2)
+
+
+@pytest.mark.parametrize("transpose", ["replica", "digital"])
+def test_free_running_has_an_array_each_way_whatever_the_mapping_asks(network, transpose):
+    settings = (setting(network, "pcm", **{"mapping.transpose": how}) for how in ("same", transpose))
+    plain, other = (mode_cost("dyadic-free", each) for each in settings)
+    assert other.table.by_component == pytest.approx(plain.table.by_component)
+    assert other.table.total_area_m2 == pytest.approx(plain.table.total_area_m2)
+
+
+@pytest.mark.parametrize("name", ["dyadic-wavefront", "analog-bp"])
+def test_a_pipeline_is_filled_by_the_samples_of_a_step(network, name):
+    case = setting(network, "ecram", **{"architecture.pipelined": True})
+    found, period_s = mode_cost(name, case).table, case.hardware.clock.period_s
+    # three reads a sample (the first stage is not read back), two at the busiest stage
+    assert found.read_s == pytest.approx((3 + 63 * 2) / 64 * period_s)
+    assert mode_cost(name, setting(network)).table.read_s == pytest.approx(3 * period_s)
 
 
 def test_the_expected_wavefront_costs_what_a_recorded_one_does():
