@@ -96,3 +96,9 @@ def test_an_installed_copy_finds_every_device_without_the_checkout(tmp_path):
 def test_files_stay_readable_in_one_sitting():
     long = {str(p.relative_to(ROOT)): n for p in PACKAGE.rglob("*.py") if (n := len(p.read_text().splitlines())) > 400}
     assert not long
+
+
+def test_no_two_test_files_share_a_name():
+    # pytest imports them by their bare names, and stops at the second.
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import Field
 
-from dbpsim.credit.backprop import backprop
+from dbpsim.credit.backprop import Arrays, backprop
 from dbpsim.credit.fidelity import Fidelity, fidelity
 from dbpsim.credit.relax import relax
-from dbpsim.studies.tasks.common import Common, Rows, Task, batch, chip, network
+from dbpsim.network.graph import Network
+from dbpsim.studies.tasks.common import Common, Rows, Task, batch, chip, network, untrained
 
 
 class GradientSettings(Common):
@@ -27,6 +29,7 @@ class GradientSettings(Common):
     tolerance: float | None = None
     method: Literal["relax", "bp"] = "relax"
     stages: bool = False
+    floor: bool = False  # float32 backpropagation's own error against float64, beside the relaxation's
 
 
 def _gradient(given: GradientSettings, changes: Mapping[str, Any]) -> Rows:
@@ -45,14 +48,24 @@ def _gradient(given: GradientSettings, changes: Mapping[str, Any]) -> Rows:
         steps, gain = run.steps, run.gain
     found = fidelity(run.gradients, exact.gradients)
     shared = {"depth": net.depth, "steps": steps, "cost_gain": gain, "loss": run.loss, "exact_loss": exact.loss}
-    return [{**shared, **row} for row in _rows(found, given.stages)]
+    own = _in_float64(given, net, x, y, exact.gradients) if given.floor and given.dtype == "float32" else None
+    return [{**shared, **row} for row in _rows(found, own, given.stages)]
 
 
-def _rows(found: Fidelity, stages: bool) -> Rows:
+def _in_float64(given: GradientSettings, net: Network, x: np.ndarray, y: np.ndarray, gradients: Arrays) -> Fidelity:
+    double = untrained(given.model_copy(update={"dtype": "float64"}))
+    double.loss = net.loss
+    double.assign(net.parameters | net.buffers)
+    return fidelity(gradients, backprop(double, x, y).gradients)
+
+
+def _rows(found: Fidelity, own: Fidelity | None, stages: bool) -> Rows:
     rows = []
+    floors = {} if own is None else {row.stage: row.relative_error for row in (*own.stages, own.whole)}
     for row in (*found.stages, found.whole) if stages else (found.whole,):
         measures = {key: getattr(row, key) for key in ("misalignment", "relative_error", "signal_to_noise")}
-        rows.append(({"stage": row.stage} if stages else {"worst_relative_error": found.worst.relative_error}) | measures)
+        named = {"stage": row.stage} if stages else {"worst_relative_error": found.worst.relative_error}
+        rows.append(named | measures | ({"float32_error": floors[row.stage]} if floors else {}))
     return rows
 
 
