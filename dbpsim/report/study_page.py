@@ -38,7 +38,7 @@ def write_study_page(study: Study, outcome: Outcome, out: str | os.PathLike[str]
         If a figure names a column that the table has not.
     """
     for spec in study.figures:
-        for column in filter(None, (spec.x, spec.y, spec.value, spec.series)):
+        for column in filter(None, (spec.x, spec.y, spec.value, spec.series, spec.beside, *spec.where)):
             if outcome.rows and all(column not in row for row in outcome.rows):
                 known = ", ".join(dict.fromkeys(key for row in outcome.rows for key in row))
                 raise ValueError(f"study {study.name}: figures: found column {column!r}; accepted: {known}.")
@@ -57,7 +57,8 @@ def _figure(number: int, spec: FigureSpec, rows: Rows) -> Figure:
     draw = draw_heat if spec.kind == "heat" else draw_lines
     words = spec.title or f"{spec.value or spec.y} over {spec.x}" + (f" and {spec.y}" if spec.value else "")
     alt = words + ("; bands: 95 % intervals of the mean." if spec.kind == "lines" else "; means.")
-    return Figure(f"figure{number + 1}", alt, partial(draw, rows=rows, spec=spec))
+    kept = [row for row in rows if all(row.get(key) == value for key, value in spec.where.items())]
+    return Figure(f"figure{number + 1}", alt, partial(draw, rows=kept, spec=spec))
 
 
 def _table(rows: Rows) -> Table:
@@ -74,26 +75,38 @@ def draw_lines(ax: Axes, rows: Rows, spec: FigureSpec) -> Axes:
     names = list(dict.fromkeys(row.get(spec.series) for row in rows)) if spec.series else [None]
     for number, name in enumerate(names):
         mine = [row for row in rows if spec.series is None or row.get(spec.series) == name]
-        at = sorted({row[spec.x] for row in mine if spec.x in row})
-        groups = [[row[spec.y] for row in mine if row.get(spec.x) == x and row.get(spec.y) is not None] for x in at]
-        kept = [(x, values) for x, values in zip(at, groups, strict=True) if values]
+        kept = _groups(mine, spec.x, spec.y)
         if not kept:
             continue
         place, colour = [x for x, _ in kept], COLOURS[number % 7]
         middle = np.array([float(np.mean(values)) for _, values in kept])
         ends = np.array([interval(values, f"{name}", n) for n, (_, values) in enumerate(kept)])
         label = None if name is None else f"{spec.series} {name}"
+        if "y" in spec.log and not middle.any():  # which no logarithm can show
+            label = f"{label or spec.y}: exactly 0"
         ax.plot(place, middle, _STYLES[number % 7], color=colour, label=label, markersize=4)
         ax.fill_between(place, ends[:, 0], ends[:, 1], color=colour, alpha=0.2, linewidth=0)
+    if spec.beside is not None and (kept := _groups(rows, spec.x, spec.beside)):
+        means = [float(np.mean(values)) for _, values in kept]
+        ax.plot([x for x, _ in kept], means, "--", color="gray", label=spec.beside.replace("_", " "))
+    if spec.limit is not None:
+        ax.axhline(spec.limit, color="gray", linestyle=":", label=f"{spec.limit:g}")
     if "x" in spec.log:
         ax.set_xscale("log")
     if "y" in spec.log:
         ax.set_yscale("log")
     ax.set_xlabel(spec.x.replace("_", " "))
     ax.set_ylabel(spec.y.replace("_", " "))
-    if spec.series:
+    if ax.get_legend_handles_labels()[1]:
         ax.legend(fontsize=8)
     return ax
+
+
+def _groups(rows: Rows, x: str, y: str) -> list[tuple[Any, list[float]]]:
+    at = dict.fromkeys(row[x] for row in rows if x in row)
+    order = list(at) if any(isinstance(place, str) for place in at) else sorted(at)
+    groups = [(place, [row[y] for row in rows if row.get(x) == place and row.get(y) is not None]) for place in order]
+    return [(place, values) for place, values in groups if values]
 
 
 def interval(values: Sequence[float], *names: str | int) -> tuple[float, float]:

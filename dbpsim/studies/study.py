@@ -99,6 +99,9 @@ class FigureSpec(Section):
     y: str
     value: str | None = None  # of a heat map
     series: str | None = None
+    where: dict[str, Value] = {}  # rows that are drawn: those with these values
+    beside: str | None = None  # another column, drawn dashed: a floor, a law
+    limit: float | None = None  # a line across
     log: tuple[Literal["x", "y", "value"], ...] = ()
     title: str = ""
 
@@ -106,6 +109,8 @@ class FigureSpec(Section):
     def _whole(self) -> FigureSpec:
         if (self.kind == "heat") != (self.value is not None):
             raise ValueError('value belongs to kind = "heat", which needs it')
+        if self.kind == "heat" and (self.beside is not None or self.limit is not None):
+            raise ValueError('beside and limit belong to kind = "lines"')
         return self
 
 

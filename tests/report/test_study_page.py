@@ -48,3 +48,29 @@ def test_a_figure_of_a_column_that_is_not_there_is_refused(tmp_path):
     outcome = run_study(one, tmp_path, shard=(0, 1))
     with pytest.raises(ValueError, match="found column 'los'; accepted: .*loss"):
         write_study_page(one, outcome, tmp_path)
+
+
+def test_a_figure_draws_chosen_rows_a_column_beside_them_and_a_limit():
+    rows = [{"x": x, "y": 0.0 if s == "a" else x, "f": 1e-3 * x, "s": s, "w": w} for x in (1, 2) for s in "ab" for w in (0, 5)]
+    spec = FigureSpec(x="x", y="y", series="s", where={"w": 0}, beside="f", limit=0.5, log=("y",))
+    kept = [row for row in rows if row["w"] == 0]
+    ax = draw_lines(Figure().subplots(), kept, spec)
+    assert [line.get_label() for line in ax.lines] == ["s a: exactly 0", "s b", "f", "0.5"]
+    assert ax.lines[2].get_ydata().tolist() == [1e-3, 2e-3]
+    assert ax.lines[3].get_ydata() == [0.5, 0.5]
+    with pytest.raises(ValueError, match="beside and limit belong"):
+        FigureSpec(kind="heat", x="x", y="s", value="y", limit=1.0)
+
+
+def test_stages_are_drawn_in_the_order_of_the_table():
+    rows = [{"x": x, "y": 1.0} for x in ("conv1", "head", "all")]
+    ax = draw_lines(Figure().subplots(), rows, FigureSpec(x="x", y="y"))
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["conv1", "head", "all"]
+
+
+def test_where_chooses_what_a_page_draws(tmp_path):
+    one = study(figures=[{"x": "seed", "y": "loss", "where": {"seed": 1}}])
+    write_study_page(one, run_study(one, tmp_path, shard=(0, 1)), tmp_path)
+    one = study(figures=[{"x": "seed", "y": "loss", "where": {"sed": 1}}])
+    with pytest.raises(ValueError, match="found column 'sed'"):
+        write_study_page(one, run_study(one, tmp_path, shard=(0, 1)), tmp_path)

@@ -1,7 +1,7 @@
 """What every task knows: a network, trained or not, the chip it is programmed on, the data.
 
-A network is as initialised; or as a run left it (`weights`, and `checkpoint` for a step the run kept); or trained here by exact
-backpropagation for `training_steps` steps on the task's own data, before anything is measured.
+A network is as initialised; or as a run left it (`weights`, and `checkpoint` for a step the run kept, 0 for none of it); or
+trained here by exact backpropagation for `training_steps` steps on the task's own data, before anything is measured.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Common(Section):
     data: str = "random"
     path: str | None = None
     weights: str | None = None  # folder of a run
-    checkpoint: int | None = None  # a step that the run kept; its newest where not given
+    checkpoint: int | None = Field(default=None, ge=0)  # a step that the run kept; its newest where not given; 0: before any
     training_steps: int = Field(default=0, ge=0)
     training_batch: int = Field(default=64, ge=1)
     training_rate: float = Field(default=0.05, gt=0)
@@ -67,7 +67,7 @@ def network(given: Common) -> Network:
         Where `weights` are those of another model.
     """
     net = untrained(given)
-    if given.weights is not None:
+    if given.weights is not None and given.checkpoint != 0:
         trained, _ = trained_network(Path(given.weights), given.checkpoint)
         if trained.name != net.name:
             raise ValueError(f"weights: {given.weights} holds a {trained.name}; accepted: a {net.name}.")

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dbpsim.credit.backprop import Arrays, backprop
 from dbpsim.credit.fidelity import Fidelity, fidelity
 from dbpsim.credit.relax import relax
+from dbpsim.credit.settling import clocks_to
 from dbpsim.network.graph import Network
 from dbpsim.studies.tasks.common import Common, Rows, Task, batch, chip, network, untrained
 
@@ -25,11 +26,17 @@ class GradientSettings(Common):
     schedule: Literal["synchronous", "wavefront"] = "synchronous"
     gain: float | Literal["auto"] = "auto"
     init: Literal["zero", "random"] = "zero"
-    steps: int | None = None
+    steps: int | Literal["law"] | None = None  # "law": as many as the settling law has for `tolerance`, met or not
     tolerance: float | None = None
     method: Literal["relax", "bp"] = "relax"
     stages: bool = False
     floor: bool = False  # float32 backpropagation's own error against float64, beside the relaxation's
+
+    @model_validator(mode="after")
+    def _law(self) -> GradientSettings:
+        if self.steps == "law" and self.tolerance is None:
+            raise ValueError('steps = "law" needs a tolerance')
+        return self
 
 
 def _gradient(given: GradientSettings, changes: Mapping[str, Any]) -> Rows:
@@ -37,17 +44,20 @@ def _gradient(given: GradientSettings, changes: Mapping[str, Any]) -> Rows:
     x, y = batch(net, given, given.batch)
     exact = backprop(net, x, y)
     tested = chip(net, given, changes)
+    law = None if given.tolerance is None else clocks_to(given.tolerance, given.eta, net.depth)
+    by_law = given.steps == "law"
     if given.method == "bp":
         run: Any = backprop(tested, x, y)
         steps, gain = 1, 1.0
     else:
         run = relax(
             tested, x, y, eta=given.eta, coupling=given.coupling, coordinates=given.coordinates, schedule=given.schedule,
-            gain=given.gain, init=given.init, max_steps=given.steps, eps=given.tolerance, seed=given.seed,
+            gain=given.gain, init=given.init, max_steps=law if by_law else given.steps,
+            eps=None if by_law else given.tolerance, seed=given.seed,
         )  # fmt: skip
         steps, gain = run.steps, run.gain
     found = fidelity(run.gradients, exact.gradients)
-    shared = {"depth": net.depth, "steps": steps, "cost_gain": gain, "loss": run.loss, "exact_loss": exact.loss}
+    shared = {"depth": net.depth, "steps": steps, "law": law, "cost_gain": gain, "loss": run.loss, "exact_loss": exact.loss}
     own = _in_float64(given, net, x, y, exact.gradients) if given.floor and given.dtype == "float32" else None
     return [{**shared, **row} for row in _rows(found, own, given.stages)]
 
