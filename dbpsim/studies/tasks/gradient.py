@@ -45,15 +45,14 @@ def _gradient(given: GradientSettings, changes: Mapping[str, Any]) -> Rows:
     exact = backprop(net, x, y)
     tested = chip(net, given, changes)
     law = None if given.tolerance is None else clocks_to(given.tolerance, given.eta, net.depth)
-    by_law = given.steps == "law"
+    limits = (law, None) if given.steps == "law" else (given.steps, given.tolerance)
     if given.method == "bp":
         run: Any = backprop(tested, x, y)
         steps, gain = 1, 1.0
     else:
         run = relax(
             tested, x, y, eta=given.eta, coupling=given.coupling, coordinates=given.coordinates, schedule=given.schedule,
-            gain=given.gain, init=given.init, max_steps=law if by_law else given.steps,
-            eps=None if by_law else given.tolerance, seed=given.seed,
+            gain=given.gain, init=given.init, max_steps=limits[0], eps=limits[1], seed=given.seed,
         )  # fmt: skip
         steps, gain = run.steps, run.gain
     found = fidelity(run.gradients, exact.gradients)
