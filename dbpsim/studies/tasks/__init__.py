@@ -14,6 +14,7 @@ from dbpsim.devices.schema import suggestion
 from dbpsim.studies.tasks.common import Common, Rows, Task
 from dbpsim.studies.tasks.comparing import COMPARE
 from dbpsim.studies.tasks.gradient import GRADIENT
+from dbpsim.studies.tasks.neighbours import NEIGHBOUR, NEIGHBOUR_TRAIN
 from dbpsim.studies.tasks.training import TRAIN
 
 __all__ = ["TASKS", "Common", "Task", "checked", "run_task"]
@@ -22,6 +23,8 @@ TASKS: dict[str, Task] = {
     "gradient": GRADIENT,
     "train": TRAIN,
     "compare": COMPARE,
+    "neighbour": NEIGHBOUR,
+    "neighbour-train": NEIGHBOUR_TRAIN,
 }
 
 

@@ -23,6 +23,7 @@ from dbpsim.devices.sections import Section
 from dbpsim.kernels.random import stream
 from dbpsim.network import models
 from dbpsim.network.graph import Network
+from dbpsim.network.losses import MeanSquaredError
 from dbpsim.training.datasets import Dataset, image_shape_for, load
 from dbpsim.training.optimisers import SGD
 from dbpsim.training.state import trained_network
@@ -37,6 +38,7 @@ class Common(Section):
     model: str
     activation: str | None = None
     width: int | None = None
+    loss: Literal["cross-entropy", "squared"] = "cross-entropy"
     dtype: Literal["float32", "float64"] = "float32"
     hardware: str | None = None
     seed: int = 0
@@ -83,11 +85,13 @@ def untrained(given: Common) -> Network:
     options = {key: getattr(given, key) for key in ("activation", "width") if getattr(given, key) is not None}
     if given.model.startswith("mlp:") and given.data != "random":
         options["input_shape"] = sets(given)[0].image_shape
+    if given.loss == "squared":
+        options["loss"] = MeanSquaredError()
     return models.by_name(given.model, dtype=given.dtype, seed=given.seed, **options)
 
 
 _TRAINING = {
-    "model", "activation", "width", "dtype", "seed", "data", "path", "training_steps", "training_batch", "training_rate",
+    "model", "activation", "width", "loss", "dtype", "seed", "data", "path", "training_steps", "training_batch", "training_rate",
 }  # fmt: skip
 
 
