@@ -11,11 +11,13 @@ from typing import Any
 
 from dbpsim.devices.library import validated
 from dbpsim.devices.schema import suggestion
+from dbpsim.studies.tasks.ageing import AGEING
 from dbpsim.studies.tasks.common import Common, Rows, Task
 from dbpsim.studies.tasks.comparing import COMPARE
 from dbpsim.studies.tasks.gradient import GRADIENT
 from dbpsim.studies.tasks.neighbours import NEIGHBOUR, NEIGHBOUR_TRAIN
 from dbpsim.studies.tasks.training import TRAIN
+from dbpsim.studies.tasks.transport import TRANSPORT
 
 __all__ = ["TASKS", "Common", "Task", "checked", "run_task"]
 
@@ -23,6 +25,8 @@ TASKS: dict[str, Task] = {
     "gradient": GRADIENT,
     "train": TRAIN,
     "compare": COMPARE,
+    "transport": TRANSPORT,
+    "ageing": AGEING,
     "neighbour": NEIGHBOUR,
     "neighbour-train": NEIGHBOUR_TRAIN,
 }

@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dbpsim.chip import Chip
 from dbpsim.credit.backprop import backprop
-from dbpsim.crossbar.hardware import load_hardware
+from dbpsim.crossbar.hardware import Hardware, load_hardware
 from dbpsim.devices.sections import Section
 from dbpsim.kernels.random import stream
 from dbpsim.network import models
 from dbpsim.network.graph import Network
 from dbpsim.network.losses import MeanSquaredError
+from dbpsim.studies.tasks.effects import Effect, has_effect, with_only
 from dbpsim.training.datasets import Dataset, image_shape_for, load
 from dbpsim.training.optimisers import SGD
 from dbpsim.training.state import trained_network
@@ -41,6 +42,8 @@ class Common(Section):
     loss: Literal["cross-entropy", "squared"] = "cross-entropy"
     dtype: Literal["float32", "float64"] = "float32"
     hardware: str | None = None
+    device: str | None = None  # cells in place of the hardware's own
+    effect: Effect | None = None  # of the hardware, with every other one off
     seed: int = 0
     chip_seed: int | None = None  # the seed where not given
     data: str = "random"
@@ -50,6 +53,12 @@ class Common(Section):
     training_steps: int = Field(default=0, ge=0)
     training_batch: int = Field(default=64, ge=1)
     training_rate: float = Field(default=0.05, gt=0)
+
+    @model_validator(mode="after")
+    def _on_hardware(self) -> Common:
+        if self.hardware is None and (self.device is not None or self.effect is not None):
+            raise ValueError("device and effect are accepted with a hardware")
+        return self
 
 
 @dataclass(frozen=True)
@@ -111,10 +120,27 @@ def _trained(settings: str) -> dict[str, np.ndarray]:
 
 def chip(net: Network, given: Common, changes: Mapping[str, Any]) -> Network:
     """Return `net` programmed on the point's hardware, or `net` where it has none."""
+    made = hardware(given, changes)
+    return net if made is None else Chip.program(net, with_only(made, given.effect), seed=chip_seed(given))
+
+
+def chip_seed(given: Common) -> int:
+    """Return the seed of the point's chip."""
+    return given.seed if given.chip_seed is None else given.chip_seed
+
+
+def hardware(given: Common, changes: Mapping[str, Any]) -> Hardware | None:
+    """Return the hardware of a point with all its effects, None where it has none."""
     if given.hardware is None:
-        return net
-    seed = given.seed if given.chip_seed is None else given.chip_seed
-    return Chip.program(net, load_hardware(given.hardware, changes), seed=seed)
+        return None
+    cells = {} if given.device is None else {"device": given.device}
+    return load_hardware(load_hardware(given.hardware, cells), changes)
+
+
+def lacks_effect(given: Common, changes: Mapping[str, Any]) -> bool:
+    """Return whether the point asks for an effect that its hardware has not: such a point has no rows."""
+    made = hardware(given, changes)
+    return made is not None and not has_effect(made, given.effect)
 
 
 def sets(given: Common) -> tuple[Dataset, Dataset]:

@@ -8,12 +8,13 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from dbpsim.chip import Chip
 from dbpsim.credit.backprop import Arrays, backprop
 from dbpsim.credit.fidelity import Fidelity, fidelity
 from dbpsim.credit.relax import relax
 from dbpsim.credit.settling import clocks_to
 from dbpsim.network.graph import Network
-from dbpsim.studies.tasks.common import Common, Rows, Task, batch, chip, network, untrained
+from dbpsim.studies.tasks.common import Common, Rows, Task, batch, chip, lacks_effect, network, untrained
 
 
 class GradientSettings(Common):
@@ -30,6 +31,8 @@ class GradientSettings(Common):
     tolerance: float | None = None
     method: Literal["relax", "bp"] = "relax"
     stages: bool = False
+    wait_s: float = Field(default=0.0, ge=0)  # that the chip ages after programming
+    compensate: bool = False  # one scale a tile against drift
     floor: bool = False  # float32 backpropagation's own error against float64, beside the relaxation's
 
     @model_validator(mode="after")
@@ -40,10 +43,14 @@ class GradientSettings(Common):
 
 
 def _gradient(given: GradientSettings, changes: Mapping[str, Any]) -> Rows:
+    if lacks_effect(given, changes):
+        return []
     net = network(given)
     x, y = batch(net, given, given.batch)
     exact = backprop(net, x, y)
     tested = chip(net, given, changes)
+    if given.wait_s and isinstance(tested, Chip):
+        tested.wait(given.wait_s, compensate=given.compensate)
     law = None if given.tolerance is None else clocks_to(given.tolerance, given.eta, net.depth)
     limits = (law, None) if given.steps == "law" else (given.steps, given.tolerance)
     if given.method == "bp":

@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from dbpsim.studies.tasks.common import Common, Rows, Task, chip, network, sets
+from dbpsim.chip import Chip
+from dbpsim.studies.tasks.common import Common, Rows, Task, chip, lacks_effect, network, sets
+from dbpsim.training.evaluation import evaluate
 from dbpsim.training.loop import train
 
 
@@ -24,9 +26,13 @@ class TrainSettings(Common):
     weight_decay: float = 5e-4
     eta: float = 1.0
     coordinates: str = "ms"
+    wait_s: float = Field(default=0.0, ge=0)  # that a chip ages when all is done, before it is tested once more
+    compensate: bool = False  # one scale a tile against drift
 
 
 def _train(given: TrainSettings, changes: Mapping[str, Any]) -> Rows:
+    if lacks_effect(given, changes):
+        return []
     tested = chip(network(given), given, changes)
     train_set, test_set = sets(given)
     if given.limit is not None:
@@ -34,7 +40,11 @@ def _train(given: TrainSettings, changes: Mapping[str, Any]) -> Rows:
     keys = ("method", "epochs", "batch", "rate", "momentum", "weight_decay", "eta", "coordinates", "seed")
     result = train(tested, train_set, test_set, **{key: getattr(given, key) for key in keys})
     kept = ("epoch", "loss", "train_accuracy", "test_loss", "test_accuracy")
-    return [{key: epoch[key] for key in kept} for epoch in result.epochs]
+    rows = [{key: epoch[key] for key in kept} for epoch in result.epochs]
+    if given.wait_s and isinstance(tested, Chip):
+        tested.wait(given.wait_s, compensate=given.compensate)
+        rows[-1]["later_accuracy"] = evaluate(tested, test_set).accuracy
+    return rows
 
 
 TRAIN = Task(TrainSettings, _train)
