@@ -67,6 +67,13 @@ def _positive(text: str) -> int:
     return value
 
 
+def _change(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key.strip() or not equals:
+        raise argparse.ArgumentTypeError(f"found {text!r}; accepted: KEY=VALUE")
+    return key.strip(), value.strip()
+
+
 def _study_arguments(study: argparse.ArgumentParser) -> None:
     study.add_argument("study", help="a name of --list, or the path of a .toml file")
     study.add_argument("--out", help="folder of the results; goes on where it was stopped")
@@ -75,6 +82,9 @@ def _study_arguments(study: argparse.ArgumentParser) -> None:
     study.add_argument("--tls", help="AUTHORITY,CERTIFICATE,KEY: files, for tls://")
     study.add_argument("--shard", type=_shard, metavar="I/N", help="the I-th of N parts (from 0), without a server")
     study.add_argument("--again", action="store_true", help="try failed points once more")
+    study.add_argument(
+        "--set", type=_change, action="append", default=[], metavar="KEY=VALUE", help="a setting, or an axis: KEY=[1, 2]"
+    )
     study.add_argument("--quick", action="store_true", help="its quick form: under a minute, no files from outside")
     study.add_argument("--dry-run", action="store_true", help="list the points; time one of them")
 

@@ -280,7 +280,7 @@ def explain_command(args: argparse.Namespace) -> int:
 
 def study_command(args: argparse.Namespace) -> int:
     """Run a study, or say what it would take; 1 where points failed."""
-    study = load_study(args.study, quick=args.quick)
+    study = load_study(args.study, quick=args.quick, changes=dict(args.set))
     if args.dry_run:
         found = rehearse(study, args.out)
         _print_json(found) if args.json else print("\n".join(f"{key}: {value}" for key, value in found.items()))

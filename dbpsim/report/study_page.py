@@ -1,12 +1,13 @@
 """The page of a study: its question, its figures, its table, what failed.
 
-Lines join the means of the rows that share x and series; the band is a 95 % bootstrap interval of the mean (percentile, 1000
-resamples from a named stream; Efron 1979).  A heat map shows means.  Rows that differ in what is neither axis nor series, seeds
-first of all, are what the means are over.
+Lines join the means of the rows that share x and series; the band is a 95 % bootstrap interval of the mean.  A heat map shows
+means.  Rows that differ in what is neither axis nor series, seeds first of all, are what the means are over.  A Pareto front
+joins the rows that no other beats in both columns.
 """
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -16,14 +17,13 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from dbpsim.kernels.random import stream
 from dbpsim.report.elements import Column, Figure, Section, Table
 from dbpsim.report.figures import COLOURS
 from dbpsim.report.report import rendered, write_files
 from dbpsim.studies.engine import Outcome
+from dbpsim.studies.rounds import interval
 from dbpsim.studies.study import FigureSpec, Study
 
-_RESAMPLES = 1000
 _STYLES = ("o-", "s--", "^:", "D-.", "v-", "P--", "X:")
 _MOST_ROWS = 100
 Rows = Sequence[Mapping[str, Any]]
@@ -47,6 +47,10 @@ def write_study_page(study: Study, outcome: Outcome, out: str | os.PathLike[str]
         ("Question", study.question or study.name),
         ("Points", f"{outcome.points}, {outcome.failed} of them without result; {len(outcome.rows)} rows"),
     ]
+    times = Path(out) / "timings.csv"
+    if times.exists():
+        with times.open(newline="", encoding="utf-8") as file:
+            said.append(("Work", f"{sum(float(row['seconds']) for row in csv.DictReader(file)):.0f} s, of one process"))
     if study.source:
         said.append(("Compare", study.source))
     section = Section("results", "Results", figures=figures, tables=[_table(outcome.rows)])
@@ -54,11 +58,11 @@ def write_study_page(study: Study, outcome: Outcome, out: str | os.PathLike[str]
 
 
 def _figure(number: int, spec: FigureSpec, rows: Rows) -> Figure:
-    draw = draw_heat if spec.kind == "heat" else draw_lines
+    draw = {"heat": draw_heat, "pareto": draw_pareto, "lines": draw_lines}[spec.kind]
     words = spec.title or f"{spec.value or spec.y} over {spec.x}" + (f" and {spec.y}" if spec.value else "")
-    alt = words + ("; bands: 95 % intervals of the mean." if spec.kind == "lines" else "; means.")
+    shown = {"lines": "bands: 95 % intervals of the mean", "heat": "means", "pareto": "line: Pareto front"}[spec.kind]
     kept = [row for row in rows if all(row.get(key) == value for key, value in spec.where.items())]
-    return Figure(f"figure{number + 1}", alt, partial(draw, rows=kept, spec=spec))
+    return Figure(f"figure{number + 1}", f"{words}; {shown}.", partial(draw, rows=kept, spec=spec))
 
 
 def _table(rows: Rows) -> Table:
@@ -84,7 +88,7 @@ def draw_lines(ax: Axes, rows: Rows, spec: FigureSpec) -> Axes:
         label = None if name is None else f"{spec.series} {name}"
         if "y" in spec.log and not middle.any():  # which no logarithm can show
             label = f"{label or spec.y}: exactly 0"
-        ax.plot(place, middle, _STYLES[number % 7], color=colour, label=label, markersize=4)
+        ax.plot(place, middle, _STYLES[(number + number // 7) % 7], color=colour, label=label, markersize=4)
         ax.fill_between(place, ends[:, 0], ends[:, 1], color=colour, alpha=0.2, linewidth=0)
     if spec.beside is not None and (kept := _groups(rows, spec.x, spec.beside)):
         means = [float(np.mean(values)) for _, values in kept]
@@ -109,22 +113,6 @@ def _groups(rows: Rows, x: str, y: str) -> list[tuple[Any, list[float]]]:
     return [(place, values) for place, values in groups if values]
 
 
-def interval(values: Sequence[float], *names: str | int) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of the mean of `values`; of one value, that value.
-
-    Examples
-    --------
-    >>> interval([2.0])
-    (2.0, 2.0)
-    """
-    data = np.asarray(values, np.float64)
-    if len(data) < 2:
-        return float(data[0]), float(data[0])
-    chosen = stream(0, "bootstrap", *names).integers(0, len(data), (_RESAMPLES, len(data)))
-    low, high = np.percentile(data[chosen].mean(axis=1), [2.5, 97.5])
-    return float(low), float(high)
-
-
 def draw_heat(ax: Axes, rows: Rows, spec: FigureSpec) -> Axes:
     """Draw the mean of a value over two columns."""
     across, down = (sorted({row[key] for row in rows if key in row}) for key in (spec.x, spec.y))
@@ -144,6 +132,44 @@ def draw_heat(ax: Axes, rows: Rows, spec: FigureSpec) -> Axes:
     words = value.replace("_", " ")
     ax.figure.colorbar(image, ax=ax, label=f"log10 {words}" if "value" in spec.log else words)
     return ax
+
+
+def draw_pareto(ax: Axes, rows: Rows, spec: FigureSpec) -> Axes:
+    """Draw every row as a dot of its series, and the front of those that no other beats."""
+    rows = [row for row in rows if row.get(spec.x) is not None and row.get(spec.y) is not None]
+    names = list(dict.fromkeys(row.get(spec.series) for row in rows)) if spec.series else [None]
+    for number, name in enumerate(names):
+        mine = [row for row in rows if spec.series is None or row.get(spec.series) == name]
+        label = None if name is None else f"{spec.series} {name}"
+        style = _STYLES[number % 7][0]
+        ax.plot([r[spec.x] for r in mine], [r[spec.y] for r in mine], style, color=COLOURS[number % 7], label=label, markersize=4)
+    best = front([(row[spec.x], row[spec.y]) for row in rows], spec.better)
+    ax.step(*zip(*best, strict=True), where="post", color="black", linewidth=1, label="front") if best else None
+    for side, scale in (("x", ax.set_xscale), ("y", ax.set_yscale)):
+        if side in spec.log:
+            scale("log")
+    ax.set_xlabel(spec.x.replace("_", " "))
+    ax.set_ylabel(spec.y.replace("_", " "))
+    ax.legend(fontsize=8)
+    return ax
+
+
+def front(dots: Sequence[tuple[float, float]], better: tuple[str, str] = ("lower", "lower")) -> list[tuple[float, float]]:
+    """Return the dots that no other beats in one coordinate without losing in the other, by their x.
+
+    Examples
+    --------
+    >>> front([(1, 5), (2, 2), (3, 3), (4, 1)])
+    [(1, 5), (2, 2), (4, 1)]
+    """
+    signs = [1 if way == "lower" else -1 for way in better]
+    kept: list[tuple[float, float]] = []
+    least = float("inf")
+    for x, y in sorted(set(dots), key=lambda dot: (signs[0] * dot[0], signs[1] * dot[1])):
+        if signs[1] * y < least:
+            kept.append((x, y))
+            least = signs[1] * y
+    return sorted(kept)
 
 
 def _tick(value: Any) -> str:

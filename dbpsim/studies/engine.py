@@ -27,9 +27,10 @@ except ImportError:  # not on Windows
     resource = None  # type: ignore[assignment]
 
 from dbpsim.files import write_json
-from dbpsim.studies.points import Point, halved, points
+from dbpsim.studies.points import Point, points
+from dbpsim.studies.rounds import first_round, next_round
 from dbpsim.studies.shards import merge, missing, table, write_shard
-from dbpsim.studies.study import Range, Study
+from dbpsim.studies.study import Study
 from dbpsim.studies.tasks import checked, run_task
 
 _DEATHS = 2  # of a worker over one point, before the point is given up
@@ -103,9 +104,9 @@ def run_study(
     out, begun = Path(out), time.perf_counter()
     _refuse(workers, scheduler, tls, shard)
     _same_study(out, study)
-    done, every = 0, points(study)
-    for point in every:
+    for point in points(study):
         checked(point.task, point.settings)
+    done, every = 0, first_round(study)
     write_json(out / "study.json", study.model_dump(mode="json"))
     with ExitStack() as stack:
         client: Any = None
@@ -116,7 +117,7 @@ def run_study(
                 client = stack.enter_context(_client(workers, scheduler, tls))
             _compute(client, out, todo, tell)
             done, again = done + len(todo), False
-            more = _halvings(study, out, every) if shard is None else []
+            more = next_round(study, out, every) if shard is None else []
             if not more:
                 break
             every += more
@@ -274,22 +275,3 @@ class _Progress:
         said = f"{self.done} of {self.total}, {key}, {seconds:.1f} s"
         said += f", failed: {error}" if error else ""
         self.tell(said + (f"; about {left:.0f} s left" if self.done < self.total else ""))
-
-
-def _halvings(study: Study, out: Path, every: Sequence[Point]) -> list[Point]:
-    # The next points of a bisecting study: one for every combination that is still bracketed.
-    if study.design.kind != "bisect":
-        return []
-    (name,) = [name for name, axis in study.axes.items() if isinstance(axis, Range)]
-    groups: dict[tuple[Any, ...], list[Point]] = {}
-    for point in every:
-        groups.setdefault(tuple((k, v) for k, v in point.settings.items() if k != name), []).append(point)
-    more = []
-    for group in groups.values():
-        if len(group) - 2 >= study.design.count:
-            continue
-        found = {row[name]: row[study.design.target or ""] for row in table(out, group)}
-        value = halved(study, found)
-        if value is not None and value not in found:
-            more.append(Point(study.task, {**group[0].settings, name: value}))
-    return more

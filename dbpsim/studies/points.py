@@ -5,7 +5,8 @@
     random    uniform in each range, from a named stream
     sobol     scrambled Sobol points (Owen), `scipy.stats.qmc`
 
-Lists of a random or Sobol design are combined with every draw.  Two studies that meet in a point share its key, and so its work.
+Lists of a random or Sobol design are combined with every draw.  An axis of settings that go together gives the point those, and
+its label to the table.  Two studies that meet in a point share its key, and so its work.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import itertools
 import json
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ class Point:
 
     task: str
     settings: Mapping[str, Value]
+    labels: Mapping[str, Value] = field(default_factory=dict)  # of settings that go together, by axis
 
     @property
     def key(self) -> str:
@@ -62,8 +64,15 @@ def points(study: Study) -> list[Point]:
 
 
 def _point(study: Study, row: Mapping[str, Any]) -> Point:
-    order = [name for name in study.axes if name in row]
-    return Point(study.task, {**study.settings, **{name: row[name] for name in order}})
+    settings, labels = dict(study.settings), {}
+    for name in study.axes:
+        value = row[name]
+        if isinstance(value, dict):
+            labels[name] = value["label"]
+            settings |= {key: one for key, one in value.items() if key != "label"}
+        else:
+            settings[name] = value
+    return Point(study.task, settings, labels)
 
 
 def _shares(study: Study, axes: int) -> np.ndarray:

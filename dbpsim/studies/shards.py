@@ -69,7 +69,7 @@ def table(out: Path, points: Sequence[Point]) -> list[dict[str, Any]]:
     for point in points:
         shard = read_shard(out, point)
         if shard is not None and shard["error"] is None:
-            rows += [{**point.settings, **row} for row in shard["rows"]]
+            rows += [{**point.labels, **point.settings, **row} for row in shard["rows"]]
     return rows
 
 
@@ -83,7 +83,7 @@ def merge(out: Path, points: Sequence[Point]) -> list[dict[str, Any]]:
         if shard is not None:
             times.append({"key": point.key, "seconds": shard["seconds"]})
             if shard["error"] is not None:
-                failed.append({**point.settings, "error": shard["error"]})
+                failed.append({**point.labels, **point.settings, "error": shard["error"]})
     write_text(out / "failures.csv", _csv(failed))
     write_text(out / "timings.csv", _csv(times))
     return rows

@@ -10,12 +10,21 @@
     [axes]                           # a list; or a range, of a random or Sobol design
     eta = [0.5, 0.75, 0.9, 1.0]
     seed = [0, 1, 2]
+    precision = [                    # or settings that go together, under a label
+        { label = "coarse", dtype = "float32", batch = 8 },
+        { label = "fine", dtype = "float64", batch = 32 },
+    ]
 
     [design]
     kind = "grid"                    # grid, zip, random, sobol or bisect
 
+    [stop]                           # no more seeds where the interval of the mean is narrow enough
+    over = "seed"
+    column = "steps"
+    width = 0.05
+
     [[figures]]
-    kind = "lines"                   # or heat
+    kind = "lines"                   # or heat, or pareto
     x = "eta"
     y = "steps"
 
@@ -29,6 +38,8 @@ An axis or a setting with a dot in its name is a key of the hardware file ("devi
 from __future__ import annotations
 
 import os
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -41,6 +52,7 @@ from dbpsim.devices.sections import Finite, Section
 _LIBRARY = Path(__file__).with_name("library")
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 Value = str | bool | int | float
+Bundle = dict[str, Value]  # settings that go together, and their "label"
 
 
 class Range(Section):
@@ -91,10 +103,31 @@ class Design(Section):
         return self
 
 
+class Stop(Section):
+    """When a combination of the other axes has had enough values of one of them.
+
+    Attributes
+    ----------
+    over : str
+        That axis, a list: its values are taken in order.
+    column : str
+        What is averaged over it; rows of one point count as their mean.
+    width : float
+        Enough: the 95 % bootstrap interval of the mean is no wider than this share of the mean.
+    at_least : int
+        Values every combination has.
+    """
+
+    over: str
+    column: str
+    width: Annotated[float, Field(gt=0)]
+    at_least: Annotated[int, Field(ge=2)] = 4
+
+
 class FigureSpec(Section):
     """What to draw: columns of the table."""
 
-    kind: Literal["lines", "heat"] = "lines"
+    kind: Literal["lines", "heat", "pareto"] = "lines"
     x: str
     y: str
     value: str | None = None  # of a heat map
@@ -102,6 +135,7 @@ class FigureSpec(Section):
     where: dict[str, Value] = {}  # rows that are drawn: those with these values
     beside: str | None = None  # another column, drawn dashed: a floor, a law
     limit: float | None = None  # a line across
+    better: tuple[Literal["lower", "higher"], Literal["lower", "higher"]] = ("lower", "lower")  # x and y of a Pareto front
     log: tuple[Literal["x", "y", "value"], ...] = ()
     title: str = ""
 
@@ -109,7 +143,7 @@ class FigureSpec(Section):
     def _whole(self) -> FigureSpec:
         if (self.kind == "heat") != (self.value is not None):
             raise ValueError('value belongs to kind = "heat", which needs it')
-        if self.kind == "heat" and (self.beside is not None or self.limit is not None):
+        if self.kind != "lines" and (self.beside is not None or self.limit is not None):
             raise ValueError('beside and limit belong to kind = "lines"')
         return self
 
@@ -118,7 +152,7 @@ class Quick(Section):
     """What a quick form has in place of settings, axes and the design's count."""
 
     settings: dict[str, Value] = {}
-    axes: dict[str, list[Value] | Range] = {}
+    axes: dict[str, list[Value | Bundle] | Range] = {}
     count: Annotated[int, Field(ge=1)] | None = None
 
 
@@ -136,8 +170,9 @@ class Study(Section):
     source: str = ""
     task: str
     settings: dict[str, Value] = {}
-    axes: dict[str, list[Value] | Range] = {}
+    axes: dict[str, list[Value | Bundle] | Range] = {}
     design: Design = Design()
+    stop: Stop | None = None
     figures: tuple[FigureSpec, ...] = ()
     quick: Quick = Quick()
 
@@ -150,6 +185,9 @@ class Study(Section):
         both = sorted(set(self.settings) & set(self.axes))
         if both:
             raise ValueError(f"{both[0]} is a setting and an axis; accepted: one of the two")
+        self._bundles()
+        if self.stop is not None and (self.design.kind != "grid" or self.stop.over not in self.axes):
+            raise ValueError(f'stop.over: found {self.stop.over!r}; accepted: an axis, with design.kind = "grid"')
         kind, lists = self.design.kind, {n: len(a) for n, a in self.axes.items() if not isinstance(a, Range)}
         if kind in ("grid", "zip") and ranges:
             raise ValueError(f'axes.{ranges[0]}: a range; accepted with design.kind = "random", "sobol" or "bisect"')
@@ -161,14 +199,28 @@ class Study(Section):
             raise ValueError(f"axes of a zip are as long as each other; found {lists}")
         return self
 
+    def _bundles(self) -> None:
+        owners = {name: name for name in self.axes}
+        for name, axis in self.axes.items():
+            bundles = [] if isinstance(axis, Range) else [value for value in axis if isinstance(value, dict)]
+            labels = [bundle.get("label") for bundle in bundles]
+            if bundles and (None in labels or len(set(labels)) < len(axis)):  # type: ignore[arg-type]
+                raise ValueError(f"axes.{name}: settings that go together need a label each, unlike the others'; found {labels}")
+            for key in dict.fromkeys(key for bundle in bundles for key in bundle if key != "label"):
+                if key in owners:
+                    raise ValueError(f"axes.{name}: {key} is set by axes.{owners[key]} too; accepted: by one axis")
+                owners[key] = name
+
 
 def list_studies() -> list[str]:
     """Return the names of the studies that come with the package."""
     return sorted(path.stem for path in _LIBRARY.glob("*.toml"))
 
 
-def load_study(spec: str | os.PathLike[str], *, quick: bool = False) -> Study:
+def load_study(spec: str | os.PathLike[str], *, quick: bool = False, changes: Mapping[str, str] | None = None) -> Study:
     """Return the ready-made study called `spec`, or the one in the file `spec`; its quick form if asked.
+
+    `changes` are settings that come before the file's, values as TOML writes them; a list makes an axis.
 
     Raises
     ------
@@ -181,7 +233,26 @@ def load_study(spec: str | os.PathLike[str], *, quick: bool = False) -> Study:
         raise ValueError(f"study {str(spec)!r}: not known{words} Accepted: {', '.join(list_studies())}, or a .toml file.")
     data: dict[str, Any] = read_toml(path)
     study = validated(Study, data, str(path))
-    return validated(Study, _quick_form(data, study.quick), f"{path}, quick") if quick else study
+    if quick:
+        data = _quick_form(data, study.quick)
+        study = validated(Study, data, f"{path}, quick")
+    return validated(Study, _changed(data, changes), f"{path}, changed") if changes else study
+
+
+def _changed(data: dict[str, Any], changes: Mapping[str, str]) -> dict[str, Any]:
+    settings, axes = dict(data.get("settings", {})), dict(data.get("axes", {}))
+    for key, text in changes.items():
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text  # a name or a path without its quotes
+        if isinstance(value, list):
+            settings.pop(key, None)
+            axes[key] = value
+        else:
+            axes.pop(key, None)
+            settings[key] = value
+    return data | {"settings": settings, "axes": axes}
 
 
 def _quick_form(data: dict[str, Any], quick: Quick) -> dict[str, Any]:

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from scipy.stats import bootstrap
 
-from dbpsim.report.study_page import draw_heat, draw_lines, interval, write_study_page
+from dbpsim.report.study_page import draw_heat, draw_lines, draw_pareto, front, write_study_page
 from dbpsim.studies.engine import run_study
+from dbpsim.studies.rounds import interval
 from dbpsim.studies.study import FigureSpec, Study
 
 
@@ -74,3 +77,23 @@ def test_where_chooses_what_a_page_draws(tmp_path):
     one = study(figures=[{"x": "seed", "y": "loss", "where": {"sed": 1}}])
     with pytest.raises(ValueError, match="found column 'sed'"):
         write_study_page(one, run_study(one, tmp_path, shard=(0, 1)), tmp_path)
+
+
+DOTS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=12)
+
+
+@given(DOTS, st.sampled_from(["lower", "higher"]), st.sampled_from(["lower", "higher"]))
+def test_a_front_is_what_no_other_dot_beats(dots, over, up):
+    signs = [1 if way == "lower" else -1 for way in (over, up)]
+
+    def beats(a, b):
+        return a != b and all(sign * p <= sign * q for sign, p, q in zip(signs, a, b, strict=True))
+
+    assert front(dots, (over, up)) == sorted({dot for dot in dots if not any(beats(other, dot) for other in dots)})
+
+
+def test_a_pareto_figure_has_its_dots_and_its_front():
+    rows = [{"x": x, "y": 4.0 - x if s == "a" else 9.0, "s": s} for x in (1, 2) for s in "ab"]
+    ax = draw_pareto(Figure().subplots(), rows, FigureSpec(kind="pareto", x="x", y="y", series="s"))
+    assert [line.get_label() for line in ax.lines] == ["s a", "s b", "front"]
+    assert ax.lines[2].get_xdata().tolist() == [1, 2]

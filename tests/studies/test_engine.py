@@ -17,6 +17,7 @@ import pytest
 
 from dbpsim.cli import main
 from dbpsim.studies.engine import Tls, rehearse, run_study
+from dbpsim.studies.rounds import interval
 from dbpsim.studies.study import Study, list_studies, load_study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,6 +144,30 @@ def test_bisection_finds_where_the_target_crosses(tmp_path):
     noise = {row["read.output_noise"]: row["misalignment"] for row in rows}
     below, above = max(n for n, m in noise.items() if m < 0.01), min(n for n, m in noise.items() if m >= 0.01)
     assert 1 < above / below < (1e4) ** (1 / 2**6) * 1.01
+
+
+def test_seeds_end_where_the_interval_is_narrow_whoever_computes(tmp_path):
+    study = Study(
+        name="enough", task="gradient", settings={"model": "mlp:4-3-2"}, axes={"batch": [1, 256], "seed": list(range(10))},
+        stop={"over": "seed", "column": "loss", "width": 0.35, "at_least": 3},
+    )  # fmt: skip
+    assert len(run_study(study, tmp_path / "shard", shard=(0, 1)).rows) == 6
+    rows = run_study(study, tmp_path / "two", workers=2).rows
+    taken = {batch: [row["seed"] for row in rows if row["batch"] == batch] for batch in (1, 256)}
+    assert len(taken[256]) < len(taken[1])
+    for batch, seeds in taken.items():
+        losses = [row["loss"] for row in rows if row["batch"] == batch]
+        narrow = [interval(losses[:n], f"{cell_name(study, batch)}") for n in range(3, len(seeds) + 1)]
+        enough = [high - low <= 0.35 * sum(losses[:n]) / n for n, (low, high) in enumerate(narrow, 3)]
+        assert sorted(seeds) == list(range(len(seeds)))
+        assert enough[:-1] == [False] * (len(enough) - 1)
+        assert enough[-1] or len(seeds) == 10
+    run_study(study, tmp_path / "one", workers=1)
+    assert table(tmp_path / "one") == table(tmp_path / "two")
+
+
+def cell_name(study, batch):
+    return (("model", study.settings["model"]), ("batch", batch))
 
 
 @pytest.mark.parametrize(

@@ -54,9 +54,43 @@ def test_zip_walks_side_by_side():
     assert [tuple(p.settings.values()) for p in points(study)] == [(1, 3), (2, 4)]
 
 
+BUNDLES = [{"label": "p", "a": 1, "b.c": 2}, {"label": "q", "a": 5}]
+
+
+def test_settings_that_go_together_are_one_value_of_an_axis():
+    study = Study(name="a", task="t", settings={"a": 0}, axes={"kind": BUNDLES, "x": [1, 2]})
+    found = points(study)
+    assert [dict(p.labels) for p in found] == [{"kind": "p"}] * 2 + [{"kind": "q"}] * 2
+    settings = [{"a": 1, "b.c": 2, "x": 1}, {"a": 5, "x": 1}]
+    assert [dict(p.settings) for p in found[::2]] == settings
+    # a label is a name: work is shared with whoever asks for the same settings
+    assert found[0].key == Point("t", {"x": 1, "a": 1, "b.c": 2}).key
+
+
+@given(st.lists(st.text("abc", min_size=1), min_size=1, max_size=4, unique=True), st.lists(VALUES, min_size=1, max_size=3))
+def test_labels_walk_the_grid_like_values(labels, values):
+    study = Study(name="a", task="t", axes={"x": values, "k": [{"label": name, "n": i} for i, name in enumerate(labels)]})
+    found = points(study)
+    assert [(p.settings["x"], p.labels["k"], p.settings["n"]) for p in found] == [
+        (value, name, i) for value in values for i, name in enumerate(labels)
+    ]
+
+
+def test_changes_come_before_the_file(tmp_path):
+    path = tmp_path / "a.toml"
+    path.write_text('name = "a"\ntask = "t"\n[settings]\nx = 1\n[axes]\ny = [1, 2]\n')
+    study = load_study(path, changes={"x": "[3, 4]", "y": "5", "weights": "runs/a b", "on": "true"})
+    assert study.settings == {"y": 5, "weights": "runs/a b", "on": True}
+    assert study.axes == {"x": [3, 4]}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ('name = "a"\ntask = "t"\n[axes]\nx = [{ a = 1 }]\n', "need a label each"),
+        ('name = "a"\ntask = "t"\n[axes]\nx = [{ label = "p", a = 1 }, { label = "p", a = 2 }]\n', "need a label each"),
+        ('name = "a"\ntask = "t"\n[axes]\nx = [{ label = "p", a = 1 }]\na = [1]\n', "a is set by axes.a too"),
+        ('name = "a"\ntask = "t"\n[axes]\nx = [1]\n[stop]\nover = "y"\ncolumn = "c"\nwidth = 0.1\n', "stop.over: found 'y'"),
         ('name = "a/b"\ntask = "t"\n', "name"), ('name = "a"\ntask = "t"\n[axes]\nx = []\n', "axes.x: found no value"),
         ('name = "a"\ntask = "t"\n[axes]\nx = { low = 1, high = 2 }\n', 'accepted with design.kind = "random"'),
         ('name = "a"\ntask = "t"\n[axes]\nx = { low = 2, high = 1 }\n[design]\nkind = "sobol"\n', "low < high"),

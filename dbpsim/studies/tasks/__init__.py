@@ -12,10 +12,16 @@ from typing import Any
 from dbpsim.devices.library import validated
 from dbpsim.devices.schema import suggestion
 from dbpsim.studies.tasks.ageing import AGEING
+from dbpsim.studies.tasks.circuit import CIRCUIT
 from dbpsim.studies.tasks.common import Common, Rows, Task
 from dbpsim.studies.tasks.comparing import COMPARE
+from dbpsim.studies.tasks.depth import DEPTH
 from dbpsim.studies.tasks.gradient import GRADIENT
 from dbpsim.studies.tasks.neighbours import NEIGHBOUR, NEIGHBOUR_TRAIN
+from dbpsim.studies.tasks.overhead import OVERHEAD
+from dbpsim.studies.tasks.precision import PRECISION
+from dbpsim.studies.tasks.recurrent import RECURRENT
+from dbpsim.studies.tasks.skips import SKIPS
 from dbpsim.studies.tasks.training import TRAIN
 from dbpsim.studies.tasks.transport import TRANSPORT
 
@@ -29,6 +35,12 @@ TASKS: dict[str, Task] = {
     "ageing": AGEING,
     "neighbour": NEIGHBOUR,
     "neighbour-train": NEIGHBOUR_TRAIN,
+    "circuit": CIRCUIT,
+    "depth": DEPTH,
+    "precision": PRECISION,
+    "overhead": OVERHEAD,
+    "skips": SKIPS,
+    "recurrent": RECURRENT,
 }
 
 

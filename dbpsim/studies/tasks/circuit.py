@@ -1,0 +1,162 @@
+"""A network of neurons with the imperfections of a circuit settles: whether, when, on what gradient, at what energy.
+
+Free-running neurons follow `dbpsim.circuit.settle`; switched ones move by their ratios of capacitors at once, and every clock
+leaves the noise k T / C of a new sample on each (`dbpsim.circuit.neuron`).  The imperfections are keys of the hardware file,
+"neuron.difference_offset_V" and so on.  The energy is that of the states alone: C V^2 of both compartments at the voltage on
+which they settle, for one sample (amplifiers, arrays and drivers are the cost model's, and do not depend on C).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from dbpsim.circuit.neuron import Pair, draw_neurons
+from dbpsim.circuit.results import IntegrationError
+from dbpsim.circuit.settle import settle
+from dbpsim.credit.backprop import Arrays, backprop
+from dbpsim.credit.dynamics import Coordinates
+from dbpsim.credit.fidelity import fidelity
+from dbpsim.credit.gain import automatic_gain
+from dbpsim.crossbar.hardware import Hardware, load_hardware
+from dbpsim.crossbar.neuron_circuit import NeuronCircuit
+from dbpsim.kernels.random import stream
+from dbpsim.network.graph import Network
+from dbpsim.studies.tasks.common import Common, Rows, Task, batch, network
+
+_NOISY_FOR = 60.0  # tau: noise keeps residuals up, so the end is set
+_CYCLE = 0.5  # of the clocks: if the residual has not halved over that last part, it goes round
+
+
+class CircuitSettings(Common):
+    """A row a settling."""
+
+    hardware: str | None = "ideal"
+    batch: int = Field(default=8, ge=1)
+    clocking: Literal["free", "switched"] = "free"
+    cost_gain: float | Literal["auto"] = 1.0
+    tolerance: float = Field(default=1e-4, gt=0, lt=1)
+    clocks: int = Field(default=200, ge=2)  # the most, switched
+    bias: float = Field(default=0.0, ge=0)  # sigma of random biases; networks as initialised have none
+
+
+@dataclass(frozen=True)
+class _Scaled:
+    """A loss times the cost gain (theory.md, fact 4)."""
+
+    loss: Any
+    gain: float
+
+    def value(self, a: np.ndarray, y: np.ndarray) -> float:
+        return float(self.loss.value(a, y))
+
+    def gradient(self, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return self.loss.gradient(a, y) * a.dtype.type(self.gain)
+
+
+@dataclass(frozen=True)
+class _End:
+    gradients: Arrays
+    settled: bool
+    residual: float
+    clocks: int | None = None
+    time_tau: float | None = None
+    cycle: bool = False
+    held_square: float = 0.0  # sum of the squares of both states, of all neurons, a sample
+
+
+def _circuit(given: CircuitSettings, changes: Mapping[str, Any]) -> Rows:
+    net = network(given)
+    for name, value in net.parameters.items():
+        if given.bias and name.endswith("bias"):
+            value += given.bias * stream(given.seed, "study", "bias", name).standard_normal(value.shape).astype(value.dtype)
+    x, y = batch(net, given, given.batch)
+    gain = automatic_gain(net, x, y) if given.cost_gain == "auto" else float(given.cost_gain)
+    net.loss = _Scaled(net.loss, gain)
+    assert given.hardware is not None
+    hardware = load_hardware(given.hardware, changes)
+    circuit = hardware.neuron or NeuronCircuit()
+    seed = given.seed if given.chip_seed is None else given.chip_seed
+    run = _free if given.clocking == "free" else _switched
+    end = run(given, net, x, y, hardware, circuit, seed)
+    found = fidelity(end.gradients, backprop(net, x, y).gradients)
+    return [{
+        "settled": int(end.settled),
+        "limit_cycle": int(end.cycle),
+        "clocks_taken": end.clocks,
+        "settling_time_tau": end.time_tau,
+        "residual": end.residual,
+        "gain": gain,
+        "misalignment": found.whole.misalignment,
+        "relative_error": found.whole.relative_error,
+        "worst_relative_error": found.worst.relative_error,
+        "state_energy_J": circuit.capacitance_F * circuit.unit_V**2 * end.held_square,
+        "noise_rms": circuit.noise_rms,
+    }]  # fmt: skip
+
+
+def _free(
+    given: CircuitSettings, net: Network, x: np.ndarray, y: np.ndarray, hardware: Hardware, circuit: NeuronCircuit, seed: int
+) -> _End:
+    how: dict[str, Any] = {"tolerance": given.tolerance}
+    if circuit.noisy:
+        how = {"t_stop": _NOISY_FOR * circuit.tau_s, "method": "exponential_euler", "step": 0.2 * circuit.tau_s}
+    try:
+        run, settled = settle(net, x, y, hardware=hardware, seed=seed, **how), not circuit.noisy
+    except IntegrationError as error:
+        run, settled = error.partial, False
+    frame = Coordinates(circuit.states, circuit.coupling)
+    held = {k: frame.pair(m, run.stress[k]) for k, m in run.activations.items()}
+    worst, time = max(run.residual.values()), run.time / circuit.tau_s
+    return _End(run.gradients, settled, worst, time_tau=time, held_square=_square(held) / len(x))
+
+
+def _switched(
+    given: CircuitSettings, net: Network, x: np.ndarray, y: np.ndarray, hardware: Hardware, circuit: NeuronCircuit, seed: int
+) -> _End:
+    x = net.as_input(x)
+    neurons = draw_neurons(net, circuit, seed)
+    if circuit.null_calibration:
+        neurons.calibrate(net, x, y)
+    held: dict[str, Pair] = {s.name: (np.zeros((len(x), *s.shape)),) * 2 for s in net.stages}
+    residuals: list[float] = []
+    for clock in range(1, given.clocks + 1):
+        before = held
+        held = neurons.clock(net, x, y, held)
+        residuals.append(max(_moved(neurons.frame.read(*held[k]), neurons.frame.read(*before[k])) for k in held))
+        if circuit.noise_rms:
+            held = {k: _sampled(pair, circuit.noise_rms, seed, k, clock) for k, pair in held.items()}
+        if residuals[-1] <= given.tolerance:
+            break
+    shown = {k: neurons.shown(k, pair) for k, pair in held.items()}
+    at = net.evaluate(x, {k: m.astype(net.dtype) for k, (m, _) in shown.items()})
+    gradients: Arrays = {}
+    for stage in net.stages:
+        _, own = stage.pullback(at.memory[stage.name], shown[stage.name][1].astype(net.dtype), inputs=False, gradients=True)
+        gradients |= {f"{stage.name}.{key}": value for key, value in own.items()}
+    settled = residuals[-1] <= given.tolerance
+    late = residuals[int(_CYCLE * len(residuals)) :]
+    cycle = not settled and not circuit.noisy and min(late) > 0.5 * late[0]
+    return _End(gradients, settled, residuals[-1], clocks=clock, cycle=cycle, held_square=_square(held) / len(x))
+
+
+def _moved(now: Pair, before: Pair) -> float:
+    """Return by how much activation or stress moved, relative to its norm, whichever is more."""
+    ways = [(float(np.linalg.norm(a - b)), float(np.linalg.norm(a))) for a, b in zip(now, before, strict=True)]
+    return max(way / size if size else float(way > 0) for way, size in ways)
+
+
+def _sampled(pair: Pair, sigma: float, seed: int, stage: str, clock: int) -> Pair:
+    random = stream(seed, "study", "sampled", stage, clock)
+    return pair[0] + sigma * random.standard_normal(pair[0].shape), pair[1] + sigma * random.standard_normal(pair[1].shape)
+
+
+def _square(held: Mapping[str, Pair]) -> float:
+    return sum(float(np.vdot(first, first) + np.vdot(second, second)) for first, second in held.values())
+
+
+CIRCUIT = Task(CircuitSettings, _circuit)
