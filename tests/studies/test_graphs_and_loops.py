@@ -7,10 +7,10 @@ from dbpsim.credit.settling import clocks_to, time_to
 from dbpsim.studies.tasks import checked, run_task
 from dbpsim.studies.tasks.recurrent import relaxed
 
+GRAPHS = [{"model": "mlp:8-6-6-6-3", "dense_skips": True}, {"model": "resnet18", "width": 2}, {"model": "tiny_vit", "width": 8}]
 
-@pytest.mark.parametrize(
-    "graph", [{"model": "mlp:8-6-6-6-3", "dense_skips": True}, {"model": "resnet18", "width": 2}, {"model": "tiny_vit", "width": 8}]
-)
+
+@pytest.mark.parametrize("graph", GRAPHS)
 def test_any_graph_is_exact_after_twice_its_longest_path(graph):
     rows = run_task("skips", {**graph, "batch": 2, "before": 1})
     errors = {row["clocks_late"]: row["relative_error"] for row in rows}

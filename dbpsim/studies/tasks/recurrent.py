@@ -3,8 +3,8 @@
     m <- (1 - eta) m + eta f(W m + U x)          s <- (1 - eta) s + eta (J(m)^T s + grad C(m)),     J = diag(f') W
 
 At the fixed point m* the stress is s* = (I - J^T)^-1 grad C, the adjoint of the implicit function theorem (Almeida 1987, Pineda
-1987), and dC/dW = (f' s*) m*^T.  The clocks converge where every eigenvalue l of J has |1 - eta + eta l| < 1: at eta = 1 inside the unit
-circle, for small eta wherever its real part is below 1.  W is Gaussian, scaled so that its spectral radius is `radius`
+1987), and dC/dW = (f' s*) m*^T.  The clocks converge where every eigenvalue l of J has |1 - eta + eta l| < 1: at eta = 1 inside
+the unit circle, for small eta wherever its real part is below 1.  W is Gaussian, scaled so that its spectral radius is `radius`
 (theory.md, fact 8: true recurrence converges only where it is a contraction, and only asymptotically).
 """
 
