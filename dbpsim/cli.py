@@ -80,6 +80,7 @@ def _study_arguments(study: argparse.ArgumentParser) -> None:
     study.add_argument("--workers", type=_positive, help="processes on this machine (one a core)")
     study.add_argument("--scheduler", help="address of a running Dask scheduler: tls://HOST:PORT")
     study.add_argument("--tls", help="AUTHORITY,CERTIFICATE,KEY: files, for tls://")
+    study.add_argument("--slurm", action="store_true", help="as one of the tasks of a SLURM job: srun dbpsim study ...")
     study.add_argument("--shard", type=_shard, metavar="I/N", help="the I-th of N parts (from 0), without a server")
     study.add_argument("--again", action="store_true", help="try failed points once more")
     study.add_argument(

@@ -292,7 +292,7 @@ def study_command(args: argparse.Namespace) -> int:
         raise ValueError(f"--tls: found {args.tls!r}; accepted: AUTHORITY,CERTIFICATE,KEY.")
     outcome = run_study(
         study, args.out, workers=args.workers, scheduler=args.scheduler, tls=Tls(*files) if files else None, shard=args.shard,
-        again=args.again, tell=lambda line: print(line, file=sys.stderr),
+        slurm=args.slurm, again=args.again, tell=lambda line: print(line, file=sys.stderr),
     )  # fmt: skip
     if args.shard is None:
         from dbpsim.report.study_page import write_study_page

@@ -1,6 +1,7 @@
 """Running a study: points that have no file yet, on processes of this machine, a cluster, or as one shard of a job array.
 
     local       a Dask cluster of processes on loopback; workers x Numba threads <= cores
+    slurm       the tasks of one SLURM job (`dbpsim.studies.slurm`)
     cluster     `scheduler` is the address of a running Dask scheduler; TLS unless it is on loopback
     shard       points i, i + N, i + 2N, ... in this process, no server at all; shards meet in one folder
 
@@ -30,6 +31,7 @@ from dbpsim.files import write_json
 from dbpsim.studies.points import Point, points
 from dbpsim.studies.rounds import first_round, next_round
 from dbpsim.studies.shards import merge, missing, table, write_shard
+from dbpsim.studies.slurm import allocation
 from dbpsim.studies.study import Study
 from dbpsim.studies.tasks import checked, run_task
 
@@ -73,6 +75,7 @@ def run_study(
     workers: int | None = None,
     scheduler: str | None = None,
     tls: Tls | None = None,
+    slurm: bool = False,
     shard: tuple[int, int] | None = None,
     again: bool = False,
     tell: Tell = lambda _: None,
@@ -89,6 +92,8 @@ def run_study(
     scheduler : str, optional
         Address of a running scheduler, "tls://host:8786"; "tcp://" is accepted on loopback alone.
     tls : Tls, optional
+    slurm : bool
+        This process is one of the tasks of a SLURM job, which compute the study together.
     shard : (int, int), optional
         (i, N): the i-th of N parts, counted from 0.
     again : bool
@@ -103,6 +108,8 @@ def run_study(
     """
     out, begun = Path(out), time.perf_counter()
     _refuse(workers, scheduler, tls, shard)
+    if slurm and (workers or scheduler or shard):
+        raise ValueError("slurm: found workers, a scheduler or a shard beside it; accepted: one way to run.")
     _same_study(out, study)
     for point in points(study):
         checked(point.task, point.settings)
@@ -114,7 +121,7 @@ def run_study(
             part = every if shard is None else every[shard[0] :: shard[1]]
             todo = missing(out, part, again=again)
             if todo and shard is None and client is None:
-                client = stack.enter_context(_client(workers, scheduler, tls))
+                client = stack.enter_context(allocation(out) if slurm else _client(workers, scheduler, tls))
             _compute(client, out, todo, tell)
             done, again = done + len(todo), False
             more = next_round(study, out, every) if shard is None else []

@@ -185,6 +185,36 @@ def test_unsafe_or_impossible_ways_to_run_are_refused(tmp_path, options, message
     assert not list(tmp_path.iterdir())
 
 
+def slurm_tasks(out, count, spec):
+    """Start the tasks of a job as srun does, each with its number."""
+    program = "import sys; from dbpsim.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "study", spec, "--out", str(out), "--slurm"]
+    job = {"SLURM_NTASKS": str(count), "SLURM_JOB_ID": "7", "NUMBA_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return [subprocess.Popen(command, env=os.environ | job | {"SLURM_PROCID": str(rank)}, **pipes) for rank in range(count)]
+
+
+def test_the_tasks_of_a_slurm_job_make_the_table_of_one_process(tmp_path):
+    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed: no SLURM")
+    pytest.importorskip("cryptography", reason="cryptography is not installed: no SLURM")
+    spec = tmp_path / "small.toml"
+    spec.write_text('name = "small"\ntask = "gradient"\n[settings]\nmodel = "mlp:4-3-2"\n[axes]\nseed = [0, 1, 2, 3]\n')
+    run_study(load_study(spec), tmp_path / "serial", shard=(0, 1))
+    tasks = slurm_tasks(tmp_path / "job", 3, str(spec))
+    said = [task.communicate(timeout=120) for task in tasks]
+    assert [task.returncode for task in tasks] == [0, 0, 0], said
+    assert table(tmp_path / "job") == table(tmp_path / "serial")
+    assert not list((tmp_path / "job").glob("key-*"))
+
+
+def test_slurm_is_refused_outside_a_job(tmp_path, monkeypatch):
+    monkeypatch.delenv("SLURM_PROCID", raising=False)
+    with pytest.raises(ValueError, match="inside an allocation"):
+        run_study(odd(), tmp_path, slurm=True)
+    with pytest.raises(ValueError, match="one way to run"):
+        run_study(odd(), tmp_path, slurm=True, workers=2)
+
+
 def test_a_folder_belongs_to_one_study(tmp_path):
     run_study(odd(2), tmp_path, shard=(0, 1))
     with pytest.raises(ValueError, match="holds the study 'odd'"):
