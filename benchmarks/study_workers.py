@@ -2,8 +2,8 @@
 
     python benchmarks/study_workers.py --out study_workers.json
 
-Points are relaxations of recurrent networks in plain NumPy, whose arrays are too small for a second thread.  Each turn runs the study
-anew with one worker and with two, the start of the cluster included; the ratio is of the least times.
+Points are relaxations of recurrent networks in plain NumPy, whose arrays are too small for a second thread.  Each turn runs the
+study anew with one worker and with two, the start of the cluster included; the ratio is of the least times.
 """
 
 from __future__ import annotations
