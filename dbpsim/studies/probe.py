@@ -18,20 +18,22 @@ from typing import Any
 
 def dbpsim_step(given: dict[str, Any]) -> Callable[[int], object]:
     """Return a function of the batch that computes a gradient with dbpsim."""
-    import dbpsim as dbp
+    from dbpsim.credit.backprop import backprop  # first, for the threads' environment
+    from dbpsim.credit.relax import relax
+    from dbpsim.network.models import mlp
 
     # isort: split
     import numpy as np
 
     widths = given["widths"]
-    net = dbp.models.mlp(*widths, activation=given["activation"])
+    net = mlp(*widths, activation=given["activation"])
     random = np.random.default_rng(0)
     x = random.standard_normal((given["batch"], widths[0]), dtype=np.float32)
     y = random.integers(0, widths[-1], given["batch"])
     ways: dict[str, Callable[[int], object]] = {
-        "backprop": lambda n: dbp.backprop(net, x[:n], y[:n]),
-        "wavefront": lambda n: dbp.relax(net, x[:n], y[:n], schedule="wavefront"),
-        "synchronous": lambda n: dbp.relax(net, x[:n], y[:n], eta=given["eta"], max_steps=given["steps"]),
+        "backprop": lambda n: backprop(net, x[:n], y[:n]),
+        "wavefront": lambda n: relax(net, x[:n], y[:n], schedule="wavefront"),
+        "synchronous": lambda n: relax(net, x[:n], y[:n], eta=given["eta"], max_steps=given["steps"]),
     }
     return ways[given["engine"]]
 
