@@ -51,9 +51,9 @@ def test_an_effect_alone_leaves_the_others_out(hardware):
             assert getattr(used, name) is None, (effect, name)
         assert bool(alone.adc.levels or alone.dac.levels) == (effect == "adc_bits" and hardware.links == "digital")
         assert alone.wired == (effect == "ir_drop")
-        assert alone.update.mode == (
-            "write_verify" if effect == "programming_error" else hardware.update.mode if effect.startswith("update") else "ideal"
-        )
+        anew, pulses = effect == "programming_error", effect.startswith("update")
+        assert alone.update.mode == ("mixed_precision" if anew else hardware.update.mode if pulses else "ideal")
+        assert not anew or used.update is None
 
 
 @pytest.mark.parametrize("name", ["pcm_nandakumar2020", "reram_hfo2_gong2018", "capacitor_li2018", "reram_om_gong2022"])

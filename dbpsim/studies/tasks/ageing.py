@@ -22,7 +22,7 @@ from dbpsim.chip import Chip
 from dbpsim.crossbar.hardware import load_hardware
 from dbpsim.network.graph import Network
 from dbpsim.studies.tasks.common import Common, Rows, Task, chip, chip_seed, hardware, network, sets
-from dbpsim.studies.tasks.effects import with_only
+from dbpsim.studies.tasks.effects import ANEW, with_only
 from dbpsim.training.evaluation import evaluate
 from dbpsim.training.loop import train
 
@@ -92,7 +92,8 @@ def _trained(given: AgeingSettings, changes: Mapping[str, Any]) -> Network:
         return net
     made = hardware(given, changes)
     assert made is not None
-    like = load_hardware(with_only(made, given.effect), {"mapping.transpose": "digital", "update.mode": "write_verify"})
+    unworn = {"mapping.transpose": "digital", "effects.endurance": False, **ANEW}  # a simulation: no chip wears in it
+    like = load_hardware(with_only(made, given.effect), unworn)
     rehearsal = Chip.program(net, like, seed=chip_seed(given) + _REHEARSAL)
     _descend(rehearsal, given, epochs, "bp", given.rate)
     net.assign(rehearsal.parameters | rehearsal.buffers)

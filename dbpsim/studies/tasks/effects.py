@@ -15,8 +15,8 @@
     update             pulses with all of it
     all                the hardware as its file says, endurance and window spread too
 
-Without an update effect a write sets every cell to its target.  In training `programming_error` is that of programming
-anew every cell whose target has changed, at every step ("write_verify"), whatever the file's own mode is.
+Without an update effect a write sets every cell to its target.  In training `programming_error` is that of programming all
+cells anew at every step, whatever the file's own mode is.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ Effect = Literal[
 ]  # fmt: skip
 EFFECTS: tuple[str, ...] = get_args(Effect)
 _SPREADS = ("step_sigma", "step_spread", "asymmetry_spread", "upper_spread", "lower_spread")
+ANEW = {"update.mode": "mixed_precision", "device.update": None}  # without pulses every write programs all cells
 _NO_CONVERTERS = {"dac": {"bits": "none"}, "adc": {"bits": "none"}}
 
 
@@ -44,7 +45,7 @@ class _Kept:
     has: Callable[[Hardware], bool]
     switches: tuple[str, ...] = ()
     converters: bool = False
-    writes: Literal["ideal", "write_verify", "pulses"] = "ideal"
+    writes: Literal["ideal", "anew", "pulses"] = "ideal"
     law: Callable[[Update], Update] = field(default=lambda law: law)
 
 
@@ -75,7 +76,7 @@ _KEPT: dict[str, _Kept] = {
     "programming_error": _Kept(
         lambda h: h.device.programming is not None or h.device.write_verify is not None,
         ("programming_error",),
-        writes="write_verify",
+        writes="anew",
     ),
     "read_noise": _Kept(
         lambda h: h.device.read_noise is not None or h.device.random_telegraph is not None or h.read.output_noise > 0,
@@ -122,8 +123,10 @@ def with_only(hardware: Hardware, effect: str | None) -> Hardware:
     changes: dict[str, Any] = {f"effects.{name}": name in kept.switches for name in Effects.model_fields}
     if not kept.converters:
         changes |= _NO_CONVERTERS
-    if kept.writes != "pulses":
-        changes["update.mode"] = kept.writes
+    if kept.writes == "anew":
+        changes |= ANEW
+    elif kept.writes == "ideal":
+        changes["update.mode"] = "ideal"
     elif hardware.device.update is not None:
         changes["device.update"] = kept.law(hardware.device.update).model_dump()
     return load_hardware(hardware, changes)
