@@ -121,3 +121,21 @@ def test_networks_trained_with_the_chips_noise_keep_more_of_their_accuracy():
         assert all(row["digital_accuracy"] > 0.7 for rows in runs for row in rows)
         means[approach] = np.mean([rows[0]["test_accuracy"] for rows in runs])
     assert means["noise"] > means["neither"] + 0.02
+
+
+def test_relaxation_at_a_small_rate_averages_read_noise_and_nothing_else():
+    # White noise through an exponential average of rate eta keeps eta / (2 - eta) of its variance: a third at a half.  Derivatives
+    # f'(u) come of the last read alone, so more than that is left.
+    settings = {"model": "mlp:64-32-10", "activation": "tanh", "hardware": "pcm", "steps": "law", "tolerance": 1e-4, "batch": 64}
+    ways = ({"method": "bp"}, {"method": "relax", "eta": 1.0}, {"method": "relax", "eta": 0.5})
+    found = {
+        effect: [
+            np.mean([run_task("gradient", settings | way | {"effect": effect, "seed": seed})[0]["misalignment"] for seed in range(3)])
+            for way in ways
+        ]
+        for effect in ("read_noise", "programming_error")
+    }
+    once, unit, half = found["read_noise"]
+    assert unit == pytest.approx(once, rel=0.35)
+    assert once / 3 < half < 0.75 * once
+    assert found["programming_error"][2] == pytest.approx(found["programming_error"][0], rel=0.01)
