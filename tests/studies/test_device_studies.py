@@ -124,17 +124,14 @@ def test_networks_trained_with_the_chips_noise_keep_more_of_their_accuracy():
 
 
 def test_relaxation_at_a_small_rate_averages_read_noise_and_nothing_else():
-    # White noise through an exponential average of rate eta keeps eta / (2 - eta) of its variance: a third at a half.  Derivatives
-    # f'(u) come of the last read alone, so more than that is left.
+    # White noise through an exponential average of rate eta keeps eta / (2 - eta) of its variance: a third at a half.
+    # Derivatives f'(u) come of the last read alone, so more than that is left.
     settings = {"model": "mlp:64-32-10", "activation": "tanh", "hardware": "pcm", "steps": "law", "tolerance": 1e-4, "batch": 64}
     ways = ({"method": "bp"}, {"method": "relax", "eta": 1.0}, {"method": "relax", "eta": 0.5})
-    found = {
-        effect: [
-            np.mean([run_task("gradient", settings | way | {"effect": effect, "seed": seed})[0]["misalignment"] for seed in range(3)])
-            for way in ways
-        ]
-        for effect in ("read_noise", "programming_error")
-    }
+    found = {}
+    for effect in ("read_noise", "programming_error"):
+        points = [[settings | way | {"effect": effect, "seed": seed} for seed in range(3)] for way in ways]
+        found[effect] = [np.mean([run_task("gradient", each)[0]["misalignment"] for each in seeds]) for seeds in points]
     once, unit, half = found["read_noise"]
     assert unit == pytest.approx(once, rel=0.35)
     assert once / 3 < half < 0.75 * once
