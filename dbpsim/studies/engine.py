@@ -30,7 +30,7 @@ except ImportError:  # not on Windows
 from dbpsim.files import write_json
 from dbpsim.studies.points import Point, points
 from dbpsim.studies.rounds import first_round, next_round
-from dbpsim.studies.shards import merge, missing, table, write_shard
+from dbpsim.studies.shards import merge, missing, read_shard, write_shard
 from dbpsim.studies.slurm import allocation
 from dbpsim.studies.study import Study
 from dbpsim.studies.tasks import checked, run_task
@@ -178,7 +178,8 @@ def _same_study(out: Path, study: Study) -> None:
 
 
 def _finished(out: Path, point: Point) -> bool:
-    return bool(table(out, [point]))
+    shard = read_shard(out, point)
+    return shard is not None and shard["error"] is None  # without rows too: a point may have nothing to say
 
 
 def _refuse(workers: int | None, scheduler: str | None, tls: Tls | None, shard: tuple[int, int] | None) -> None:

@@ -8,6 +8,8 @@ from dbpsim.credit.backprop import backprop
 from dbpsim.crossbar.hardware import as_used, list_hardware, load_hardware
 from dbpsim.devices.update import middle_step
 from dbpsim.network.models import mlp
+from dbpsim.studies.engine import run_study
+from dbpsim.studies.study import Study
 from dbpsim.studies.tasks import run_task
 from dbpsim.studies.tasks.effects import EFFECTS, has_effect, with_only
 
@@ -136,3 +138,10 @@ def test_relaxation_at_a_small_rate_averages_read_noise_and_nothing_else():
     assert unit == pytest.approx(once, rel=0.35)
     assert once / 3 < half < 0.75 * once
     assert found["programming_error"][2] == pytest.approx(found["programming_error"][0], rel=0.01)
+
+
+def test_a_study_counts_points_without_their_effect_as_done(tmp_path):
+    axes = {"effect": ["none", "drift"], "hardware": ["ecram", "pcm"]}
+    study = Study(name="a", task="gradient", settings={"model": "mlp:4-3-2", "batch": 4}, axes=axes)
+    outcome = run_study(study, tmp_path, shard=(0, 1))
+    assert (outcome.points, outcome.failed, len(outcome.rows)) == (4, 0, 3)
