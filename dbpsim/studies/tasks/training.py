@@ -41,7 +41,7 @@ def _train(given: TrainSettings, changes: Mapping[str, Any]) -> Rows:
     keys = ("method", "epochs", "batch", "rate", "momentum", "weight_decay", "eta", "coordinates", "seed", "check_every")
     result = train(tested, train_set, test_set, **{key: getattr(given, key) for key in keys})
     kept = ("epoch", "loss", "train_accuracy", "test_loss", "test_accuracy")
-    rows: Rows = [{key: epoch[key] for key in kept} for epoch in result.epochs]
+    rows: Rows = [{key: epoch[key] for key in kept} | {"last": epoch["epoch"] == given.epochs} for epoch in result.epochs]
     if given.wait_s and isinstance(tested, Chip):
         tested.wait(given.wait_s, compensate=given.compensate)
         rows[-1]["later_accuracy"] = evaluate(tested, test_set).accuracy
