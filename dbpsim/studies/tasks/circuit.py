@@ -4,11 +4,16 @@ Free-running neurons follow `dbpsim.circuit.settle`; switched ones move by their
 leaves the noise k T / C of a new sample on each (`dbpsim.circuit.neuron`).  The imperfections are keys of the hardware file,
 "neuron.difference_offset_V" and so on.  The energy is that of the states alone: C V^2 of both compartments at the voltage on
 which they settle, for one sample (amplifiers, arrays and drivers are the cost model's, and do not depend on C).
+
+A circuit holds one sample at a time, so a cost gain of 1 is a sample's own cost, not its share of a batch's mean.
+Of neurons that are still on the move at the last clock, `limit_cycle` says that they do not come nearer, and `period` after how
+many clocks they are where they were; without one they wander.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,6 +35,8 @@ from dbpsim.studies.tasks.common import Common, Rows, Task, batch, network
 
 _NOISY_FOR = 60.0  # tau: noise keeps residuals up, so the end is set
 _CYCLE = 0.5  # of the clocks: if the residual has not halved over that last part, it goes round
+_LONGEST = 64  # clocks of a cycle that is recognised
+_SAME = 0.05  # of a clock's movement: two states this near are the same one
 
 
 class CircuitSettings(Common):
@@ -38,10 +45,10 @@ class CircuitSettings(Common):
     hardware: str | None = "ideal"
     batch: int = Field(default=8, ge=1)
     clocking: Literal["free", "switched"] = "free"
-    cost_gain: float | Literal["auto"] = 1.0
+    cost_gain: float | Literal["auto"] = 1.0  # of one sample's cost
     tolerance: float = Field(default=1e-4, gt=0, lt=1)
     clocks: int = Field(default=200, ge=2)  # the most, switched
-    bias: float = Field(default=0.0, ge=0)  # sigma of random biases; networks as initialised have none
+    bias: float = Field(default=0.0, ge=0)  # sigma of random biases of a network as initialised, which has none
 
 
 @dataclass(frozen=True)
@@ -66,16 +73,18 @@ class _End:
     clocks: int | None = None
     time_tau: float | None = None
     cycle: bool = False
+    period: int | None = None
     held_square: float = 0.0  # sum of the squares of both states, of all neurons, a sample
 
 
 def _circuit(given: CircuitSettings, changes: Mapping[str, Any]) -> Rows:
     net = network(given)
+    fresh = given.weights is None and not given.training_steps
     for name, value in net.parameters.items():
-        if given.bias and name.endswith("bias"):
+        if fresh and given.bias and name.endswith("bias"):
             value += given.bias * stream(given.seed, "study", "bias", name).standard_normal(value.shape).astype(value.dtype)
     x, y = batch(net, given, given.batch)
-    gain = automatic_gain(net, x, y) if given.cost_gain == "auto" else float(given.cost_gain)
+    gain = automatic_gain(net, x, y) if given.cost_gain == "auto" else given.cost_gain * len(x)
     net.loss = _Scaled(net.loss, gain)
     assert given.hardware is not None
     hardware = load_hardware(given.hardware, changes)
@@ -86,11 +95,13 @@ def _circuit(given: CircuitSettings, changes: Mapping[str, Any]) -> Rows:
     found = fidelity(end.gradients, backprop(net, x, y).gradients)
     return [{
         "settled": int(end.settled),
+        "unsettled": int(not end.settled),
         "limit_cycle": int(end.cycle),
+        "period": end.period,
         "clocks_taken": end.clocks,
         "settling_time_tau": end.time_tau,
         "residual": end.residual,
-        "gain": gain,
+        "gain": gain / len(x),
         "misalignment": found.whole.misalignment,
         "relative_error": found.whole.relative_error,
         "worst_relative_error": found.worst.relative_error,
@@ -124,8 +135,10 @@ def _switched(
         neurons.calibrate(net, x, y)
     held: dict[str, Pair] = {s.name: (np.zeros((len(x), *s.shape)),) * 2 for s in net.stages}
     residuals: list[float] = []
+    earlier: deque[dict[str, Pair]] = deque(maxlen=_LONGEST)
     for clock in range(1, given.clocks + 1):
         before = held
+        earlier.append(before)
         held = neurons.clock(net, x, y, held)
         residuals.append(max(_moved(neurons.frame.read(*held[k]), neurons.frame.read(*before[k])) for k in held))
         if circuit.noise_rms:
@@ -141,7 +154,15 @@ def _switched(
     settled = residuals[-1] <= given.tolerance
     late = residuals[int(_CYCLE * len(residuals)) :]
     cycle = not settled and not circuit.noisy and min(late) > 0.5 * late[0]
-    return _End(gradients, settled, residuals[-1], clocks=clock, cycle=cycle, held_square=_square(held) / len(x))
+    period = _period(held, earlier) if cycle else None
+    return _End(gradients, settled, residuals[-1], clock, cycle=cycle, period=period, held_square=_square(held) / len(x))
+
+
+def _period(held: Mapping[str, Pair], earlier: Sequence[Mapping[str, Pair]]) -> int | None:
+    """Return how many clocks ago everything was where it is, None where it never was."""
+    away = [sum(float(np.sum((a - b) ** 2)) for k in held for a, b in zip(held[k], old[k], strict=True)) for old in earlier]
+    within = _SAME**2 * away[-1]  # the newest of them is one clock old
+    return next((ago for ago, way in enumerate(reversed(away), 1) if ago > 1 and way <= within), None)
 
 
 def _moved(now: Pair, before: Pair) -> float:
