@@ -114,9 +114,9 @@ def test_a_cycle_is_told_from_what_still_comes_nearer():
     keys = {"neuron.capacitor_matching_um": 0.1, "neuron.capacitor_area_um2": 1.0}
     rectifiers = {"model": DEEP, "bias": 0.1, "clocking": "switched", "activation": "relu", "cost_gain": 64.0}
     round_and_round = settled(**rectifiers, **keys)
-    assert round_and_round["limit_cycle"] and round_and_round["unsettled"]
+    assert round_and_round["limit_cycle"] == round_and_round["unsettled"] == 1
     cut_short = settled(**rectifiers | {"cost_gain": 0.1, "clocks": 10}, **keys)
-    assert cut_short["unsettled"] and not cut_short["limit_cycle"]
+    assert (cut_short["unsettled"], cut_short["limit_cycle"]) == (1, 0)
 
 
 def test_the_period_is_how_long_ago_everything_was_where_it_is():
