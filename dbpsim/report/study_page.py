@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from dbpsim.studies.study import FigureSpec, Study
 
 _STYLES = ("o-", "s--", "^:", "D-.", "v-", "P--", "X:")
 _MOST_ROWS = 100
+_MOST_LETTERS = 60  # of names below an axis, side by side
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -99,6 +100,8 @@ def draw_lines(ax: Axes, rows: Rows, spec: FigureSpec) -> Axes:
         ax.set_xscale("log")
     if "y" in spec.log:
         ax.set_yscale("log")
+    if names := {row[spec.x] for row in rows if isinstance(row.get(spec.x), str)}:
+        _slant(ax, names)
     ax.set_xlabel(spec.x.replace("_", " "))
     ax.set_ylabel(spec.y.replace("_", " "))
     if ax.get_legend_handles_labels()[1]:
@@ -124,7 +127,8 @@ def draw_heat(ax: Axes, rows: Rows, spec: FigureSpec) -> Axes:
                 means[i, j] = float(np.mean(found))
     drawn = np.log10(np.maximum(means, 1e-300)) if "value" in spec.log else means
     image = ax.imshow(drawn, aspect="auto", cmap="viridis", origin="lower")
-    ax.set_xticks(range(len(across)), [_tick(x) for x in across], rotation=45 if len(across) > 6 else 0)
+    ax.set_xticks(range(len(across)), [_tick(x) for x in across])
+    _slant(ax, [_tick(x) for x in across])
     ax.set_yticks(range(len(down)), [_tick(y) for y in down])
     ax.set_xlabel(spec.x.replace("_", " "))
     ax.set_ylabel(spec.y.replace("_", " "))
@@ -170,6 +174,12 @@ def front(dots: Sequence[tuple[float, float]], better: tuple[str, str] = ("lower
             kept.append((x, y))
             least = signs[1] * y
     return sorted(kept)
+
+
+def _slant(ax: Axes, names: Collection[str]) -> None:
+    if sum(map(len, names)) > _MOST_LETTERS:
+        for text in ax.get_xticklabels():
+            text.set(rotation=35, ha="right")
 
 
 def _tick(value: Any) -> str:
