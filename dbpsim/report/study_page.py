@@ -100,8 +100,8 @@ def draw_lines(ax: Axes, rows: Rows, spec: FigureSpec) -> Axes:
         ax.set_xscale("log")
     if "y" in spec.log:
         ax.set_yscale("log")
-    if names := {row[spec.x] for row in rows if isinstance(row.get(spec.x), str)}:
-        _slant(ax, names)
+    if places := {row[spec.x] for row in rows if isinstance(row.get(spec.x), str)}:
+        _slant(ax, places)
     ax.set_xlabel(spec.x.replace("_", " "))
     ax.set_ylabel(spec.y.replace("_", " "))
     if ax.get_legend_handles_labels()[1]:
