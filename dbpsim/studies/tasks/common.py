@@ -30,7 +30,7 @@ from dbpsim.training.optimisers import SGD
 from dbpsim.training.state import trained_network
 
 Rows = list[dict[str, Any]]
-_KEPT = 4  # trained networks a process remembers
+_KEPT = 8  # trained networks a process remembers
 
 
 class Common(Section):
