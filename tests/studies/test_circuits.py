@@ -126,3 +126,20 @@ def test_the_period_is_how_long_ago_everything_was_where_it_is():
     turns = [at(2 * np.pi * clock / 7) for clock in range(30)]
     assert _period(turns[-1], turns[:-1]) == 7
     assert _period(at(0.1 * 29), [at(0.1 * clock) for clock in range(29)]) is None  # not round yet
+
+
+def test_no_cost_gain_takes_out_a_gain_error_and_training_lets_that_of_the_sum_grow():
+    keys = {"neuron.sum_gain_error": 1e-3}
+    low, high = (settled(cost_gain=gain, **keys)["relative_error"] for gain in (1.0, 64.0))
+    assert low == pytest.approx(high, rel=0.05)
+    digits = {"model": "mlp:64-32-32-32-10", "data": "digits", "batch": 64, "training_batch": 32, "training_rate": 0.03}
+    fresh, trained = (settled(**digits | keys, training_steps=steps)["relative_error"] for steps in (0, 100))
+    assert trained > 2 * fresh  # p - y is small then, the logits are not
+
+
+def test_gain_buys_fidelity_with_energy_at_a_better_rate_than_capacitors_do_until_stress_dominates():
+    keys = {"neuron.noise_K": 300.0}
+    found = [settled(cost_gain=gain, **keys) for gain in (1 / 8, 1.0, 64.0, 512.0)]
+    price = [row["relative_error"] ** 2 * row["state_energy_J"] for row in found]  # capacitors alone leave this as it is
+    assert price[0] > 30 * price[1]
+    assert price[2] == pytest.approx(price[3], rel=0.1)
