@@ -34,6 +34,7 @@ from dbpsim.network.graph import Network
 from dbpsim.studies.tasks.common import Common, Rows, Task, batch, network
 
 _NOISY_FOR = 60.0  # tau: noise keeps residuals up, so the end is set
+_NOISY_STEP = 0.2  # tau
 _CYCLE = 0.5  # of the clocks: if the residual has not halved over that last part, it goes round
 _LONGEST = 64  # clocks of a cycle that is recognised
 _SAME = 0.05  # of a clock's movement: two states this near are the same one
@@ -48,6 +49,7 @@ class CircuitSettings(Common):
     cost_gain: float | Literal["auto"] = 1.0  # of one sample's cost
     tolerance: float = Field(default=1e-4, gt=0, lt=1)
     clocks: int = Field(default=200, ge=2)  # the most, switched
+    step_tau: float | None = Field(default=None, gt=0, le=1)  # free: fixed steps of first order; adaptive ones where not given
     bias: float = Field(default=0.0, ge=0)  # sigma of random biases of a network as initialised, which has none
 
 
@@ -115,7 +117,10 @@ def _free(
 ) -> _End:
     how: dict[str, Any] = {"tolerance": given.tolerance}
     if circuit.noisy:
-        how = {"t_stop": _NOISY_FOR * circuit.tau_s, "method": "exponential_euler", "step": 0.2 * circuit.tau_s}
+        how = {"t_stop": _NOISY_FOR * circuit.tau_s}
+    step = given.step_tau or (_NOISY_STEP if circuit.noisy else None)
+    if step is not None:
+        how |= {"method": "exponential_euler", "step": step * circuit.tau_s}
     try:
         run, settled = settle(net, x, y, hardware=hardware, seed=seed, **how), not circuit.noisy
     except IntegrationError as error:
