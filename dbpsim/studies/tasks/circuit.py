@@ -96,8 +96,8 @@ def _circuit(given: CircuitSettings, changes: Mapping[str, Any]) -> Rows:
     end = run(given, net, x, y, hardware, circuit, seed)
     found = fidelity(end.gradients, backprop(net, x, y).gradients)
     return [{
-        "settled": None if circuit.noisy else int(end.settled),  # noise never rests
-        "unsettled": None if circuit.noisy else int(not end.settled),
+        "settled": int(end.settled),  # 0 of noisy neurons, which never rest
+        "unsettled": int(not end.settled),
         "limit_cycle": int(end.cycle),
         "period": end.period,
         "clocks_taken": end.clocks,
