@@ -26,6 +26,7 @@ from dbpsim.studies.study import FigureSpec, Study
 
 _STYLES = ("o-", "s--", "^:", "D-.", "v-", "P--", "X:")
 _MOST_ROWS = 100
+_FEW_PLACES = 8
 _MOST_LETTERS = 60  # of names below an axis, side by side
 Rows = Sequence[Mapping[str, Any]]
 
@@ -62,7 +63,8 @@ def _figure(number: int, spec: FigureSpec, rows: Rows) -> Figure:
     draw = {"heat": draw_heat, "pareto": draw_pareto, "lines": draw_lines}[spec.kind]
     words = spec.title or f"{spec.value or spec.y} over {spec.x}" + (f" and {spec.y}" if spec.value else "")
     shown = {"lines": "bands: 95 % intervals of the mean", "heat": "means", "pareto": "line: Pareto front"}[spec.kind]
-    kept = [row for row in rows if all(row.get(key) == value for key, value in spec.where.items())]
+    wanted = {key: value if isinstance(value, list) else [value] for key, value in spec.where.items()}
+    kept = [row for row in rows if all(row.get(key) in values for key, values in wanted.items())]
     return Figure(f"figure{number + 1}", f"{words}; {shown}.", partial(draw, rows=kept, spec=spec))
 
 
@@ -97,16 +99,23 @@ def draw_lines(ax: Axes, rows: Rows, spec: FigureSpec) -> Axes:
     if spec.limit is not None:
         ax.axhline(spec.limit, color="gray", linestyle=":", label=f"{spec.limit:g}")
     if "x" in spec.log:
-        ax.set_xscale("log")
+        _log_ticks(ax, sorted({row[spec.x] for row in rows if isinstance(row.get(spec.x), int | float)}))
     if "y" in spec.log:
         ax.set_yscale("log")
     if places := {row[spec.x] for row in rows if isinstance(row.get(spec.x), str)}:
         _slant(ax, places)
     ax.set_xlabel(spec.x.replace("_", " "))
     ax.set_ylabel(spec.y.replace("_", " "))
-    if ax.get_legend_handles_labels()[1]:
-        ax.legend(fontsize=8)
+    if labels := ax.get_legend_handles_labels()[1]:
+        ax.legend(fontsize=8 if len(labels) < 8 else 6)
     return ax
+
+
+def _log_ticks(ax: Axes, places: Sequence[float]) -> None:
+    ax.set_xscale("log")
+    if 0 < len(places) <= _FEW_PLACES and places[0] > 0:  # else powers of ten alone, which may not be among them
+        ax.set_xticks(places, [f"{place:g}" for place in places])
+        ax.minorticks_off()
 
 
 def _groups(rows: Rows, x: str, y: str) -> list[tuple[Any, list[float]]]:

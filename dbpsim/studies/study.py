@@ -132,7 +132,7 @@ class FigureSpec(Section):
     y: str
     value: str | None = None  # of a heat map
     series: str | None = None
-    where: dict[str, Value] = {}  # rows that are drawn: those with these values
+    where: dict[str, Value | list[Value]] = {}  # rows that are drawn: those with this value, or one of these
     beside: str | None = None  # another column, drawn dashed: a floor, a law
     limit: float | None = None  # a line across
     better: tuple[Literal["lower", "higher"], Literal["lower", "higher"]] = ("lower", "lower")  # x and y of a Pareto front
