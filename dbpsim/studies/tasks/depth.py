@@ -1,7 +1,8 @@
 """How steps, settling time, fidelity and cost grow with the depth of a plain network; a row a depth.
 
 Laws of a chain of unit weights beside them (theory.md, fact 3): clocks by P[Binomial(k, eta) < 2L], free-running time by
-Q(2L, t / tau).  Energy and latency are of the hardware's cost model, for one training sample without its update.
+Q(2L, t / tau).  Energy and latency are of the hardware's cost model, for one training sample, reads in both directions without
+the update.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def _depth(given: DepthSettings, changes: Mapping[str, Any]) -> Rows:
             if schedule == "wavefront" and given.eta != 1:
                 continue
             table = expected_cost(net, hardware, batch=1, eta=given.eta, schedule=schedule)
-            row |= {f"{schedule}_energy_J": table.total_J, f"{schedule}_latency_s": table.read_s}
+            reads = sum(line.energy_J for line in table.lines if line.phase != "update")
+            row |= {f"{schedule}_energy_J": reads, f"{schedule}_latency_s": table.read_s}
     return [row]
 
 
