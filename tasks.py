@@ -30,7 +30,7 @@ PEERS = {
 }
 # programs that a benchmark compares with and pip does not have
 PROGRAMS = {"settle_vs_ngspice": "ngspice"}
-EXTRAS = {"demo": (), "test": ("test", "brian"), "lint": ("lint",), "bench": (), "docs": ("docs",)}
+EXTRAS = {"demo": (), "test": ("test", "brian", "slurm"), "lint": ("lint",), "bench": (), "docs": ("docs",)}
 
 
 class SetUpError(Exception):

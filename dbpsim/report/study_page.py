@@ -113,7 +113,7 @@ def draw_lines(ax: Axes, rows: Rows, spec: FigureSpec) -> Axes:
 
 def _log_ticks(ax: Axes, places: Sequence[float]) -> None:
     ax.set_xscale("log")
-    if 0 < len(places) <= _FEW_PLACES and places[0] > 0:  # else powers of ten alone, which may not be among them
+    if 1 < len(places) <= _FEW_PLACES and places[0] > 0:  # else powers of ten alone, which may not be among them
         ax.set_xticks(places, [f"{place:g}" for place in places])
         ax.minorticks_off()
 
