@@ -65,7 +65,13 @@ def _figure(number: int, spec: FigureSpec, rows: Rows) -> Figure:
     shown = {"lines": "bands: 95 % intervals of the mean", "heat": "means", "pareto": "line: Pareto front"}[spec.kind]
     wanted = {key: value if isinstance(value, list) else [value] for key, value in spec.where.items()}
     kept = [row for row in rows if all(row.get(key) in values for key, values in wanted.items())]
-    return Figure(f"figure{number + 1}", f"{words}; {shown}.", partial(draw, rows=kept, spec=spec))
+    draw_kept = partial(draw, rows=kept, spec=spec) if kept else _draw_nothing
+    return Figure(f"figure{number + 1}", f"{words}; {shown}.", draw_kept)
+
+
+def _draw_nothing(ax: Axes) -> Axes:
+    ax.text(0.5, 0.5, "no row of the table is one of these", ha="center", va="center", transform=ax.transAxes)
+    return ax
 
 
 def _table(rows: Rows) -> Table:

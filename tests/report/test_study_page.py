@@ -97,3 +97,8 @@ def test_a_pareto_figure_has_its_dots_and_its_front():
     ax = draw_pareto(Figure().subplots(), rows, FigureSpec(kind="pareto", x="x", y="y", series="s"))
     assert [line.get_label() for line in ax.lines] == ["s a", "s b", "front"]
     assert ax.lines[2].get_xdata().tolist() == [1, 2]
+
+
+def test_a_figure_without_rows_says_so(tmp_path):
+    one = study(figures=[{"kind": "heat", "x": "seed", "y": "depth", "value": "loss", "where": {"seed": 5}}])
+    assert "no row of the table" in write_study_page(one, run_study(one, tmp_path, shard=(0, 1)), tmp_path).read_text()
