@@ -17,6 +17,7 @@ import numpy as np
 
 import dbpsim as dbp
 from dbpsim.circuit.neuron import draw_neurons
+from dbpsim.credit.backprop import read_gradients
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 SEEDS = range(3)
@@ -210,13 +211,8 @@ def _switched(net: dbp.Network, mismatch: float, states: str) -> float:
         held = {s.name: (np.zeros((len(x), *s.shape)), np.zeros((len(x), *s.shape))) for s in net.stages}
         for _ in range(200):
             held = neurons.clock(net, x, y, held)
-        pairs = {k: neurons.frame.read(*pair) for k, pair in held.items()}
-        at = net.evaluate(x, {k: m for k, (m, _) in pairs.items()})
-        gradients = {}
-        for stage in net.stages:
-            own = stage.pullback(at.memory[stage.name], pairs[stage.name][1], gradients=True)[1]
-            gradients |= {f"{stage.name}.{key}": value for key, value in own.items()}
-        found.append(error(net, gradients))
+        m, s = neurons.read_all(net, held)
+        found.append(error(net, read_gradients(net, net.evaluate(x, m), s)))
     return float(np.mean(found))
 
 

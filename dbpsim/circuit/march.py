@@ -16,7 +16,7 @@ from dbpsim.circuit.collocation import LONGEST, Cascade, Step
 from dbpsim.circuit.integrators import between, dormand_prince, exponential_euler, heun, next_step
 from dbpsim.circuit.neuron import Neurons
 from dbpsim.circuit.results import IntegrationError, Settling, Trajectory
-from dbpsim.credit.backprop import Arrays, in_order, pull
+from dbpsim.credit.backprop import Arrays, in_order, pull, read_gradients
 from dbpsim.credit.dynamics import Coordinates
 from dbpsim.credit.field import drive_and_feedback, loss_feedback
 from dbpsim.credit.settling import relative
@@ -248,13 +248,9 @@ class Run:
         at = network.evaluate(self.x, m)
         if self.neurons is not None:
             at, _ = self.neurons.drive_and_feedback(network, self.x, self.y, m, s)
-        found: Arrays = {}
-        for stage in network.stages:
-            _, own = stage.pullback(at.memory[stage.name], s[stage.name], inputs=False, gradients=True)
-            found |= {f"{stage.name}.{key}": value for key, value in own.items()}
         return Settling(
             time=self.t * self.tau, loss=network.loss.value(m[network.output], self.y),
-            gradients=in_order(network, found, 1.0), settling_time={k: self._time_of(k) for k in self.names},
+            gradients=in_order(network, read_gradients(network, at, s)), settling_time={k: self._time_of(k) for k in self.names},
             residual=self.residuals[-1], steps=self.steps, rejected=self.rejected, evaluations=self.evaluations,
             method=self.method, coupling=self.frame.coupling, states=self.frame.held, activations=m, stress=s,
             trajectory=self._trajectory(),

@@ -86,7 +86,7 @@ class Neurons:
 
     def clock(self, network: Network, x: np.ndarray, y: np.ndarray, held: Mapping[str, Pair]) -> dict[str, Pair]:
         """Return what the capacitors hold after they have moved by their rates times the way to their targets."""
-        at, b = self.drive_and_feedback(network, x, y, *self._read_all(network, held))
+        at, b = self.drive_and_feedback(network, x, y, *self.read_all(network, held))
         aims = {k: self.target(k, at.values[k].astype(float), b[k].astype(float)) for k in held}
         moved = {}
         for name, pair in held.items():
@@ -99,13 +99,14 @@ class Neurons:
         for _ in range(network.depth):
             held = {stage.name: (np.zeros((len(x), *stage.shape)),) * 2 for stage in network.stages}
             for _ in range(2 * network.depth):
-                m, s = self._read_all(network, held)
+                m, s = self.read_all(network, held)
                 at, b = self.drive_and_feedback(network, x, y, m, s, 0.0)
                 held = {k: self.target(k, at.values[k].astype(float), b[k].astype(float)) for k in held}
             for name, pair in held.items():
                 self.null[name] = self.null[name] + self.shown(name, pair)[1].mean(axis=0)
 
-    def _read_all(self, network: Network, held: Mapping[str, Pair]) -> tuple[Arrays, Arrays]:
+    def read_all(self, network: Network, held: Mapping[str, Pair]) -> tuple[Arrays, Arrays]:
+        """Return the activation and stress that every stage shows, in the dtype of `network`."""
         read = {name: self.shown(name, pair) for name, pair in held.items()}
         return tuple({k: pair[side].astype(network.dtype) for k, pair in read.items()} for side in (0, 1))  # type: ignore[return-value]
 

@@ -105,6 +105,15 @@ def pull(
             gradients.update({f"{stage.name}.{key}": value for key, value in found.items()})
 
 
+def read_gradients(network: Network, at: Linearisation, stress: Mapping[str, np.ndarray]) -> Arrays:
+    """Return all parameter gradients that a state shows: each weight needs its own input and its own neuron's gated stress."""
+    found: Arrays = {}
+    for stage in network.stages:
+        _, own = stage.pullback(at.memory[stage.name], stress[stage.name], inputs=False, gradients=True)
+        found |= {f"{stage.name}.{key}": value for key, value in own.items()}
+    return found
+
+
 def in_order(network: Network, gradients: Arrays, divisor: float = 1.0) -> Arrays:
     """Return `gradients` in the order of the network's parameters, divided by the cost gain."""
     if divisor == 1.0:

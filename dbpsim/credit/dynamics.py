@@ -17,6 +17,7 @@ s is then a difference of two nearly equal numbers and loses digits.  (m, s) los
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,13 @@ class Coordinates:
             return first, second
         s = first - second
         return (0.5 * (first + second) if self.coupling == "midpoint" else second), s
+
+    def read_all(
+        self, held: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return m and s of every stage."""
+        pairs = {name: self.read(*pair) for name, pair in held.items()}
+        return {name: m for name, (m, _) in pairs.items()}, {name: s for name, (_, s) in pairs.items()}
 
 
 @parallel_kernel

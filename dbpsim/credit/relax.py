@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from dbpsim.credit.backprop import Arrays, activity_since, in_order, pull
+from dbpsim.credit.backprop import Arrays, activity_since, in_order, pull, read_gradients
 from dbpsim.credit.dynamics import Coordinates, blend, stress_through_xz
 from dbpsim.credit.field import drive_and_feedback, energy_of, loss_feedback
 from dbpsim.credit.gain import automatic_gain
@@ -243,7 +243,7 @@ def _synchronous(
     history = History() if record else None
     residual: dict[str, float] = {}
     for step in range(1, plan.most + 1):
-        m, s = _split(frame, held)
+        m, s = frame.read_all(held)
         at, b = drive_and_feedback(network, x, y, m, s, gamma)
         moved = {k: _clock(frame, held[k], (m[k], s[k]), (at.values[k], b[k]), plan.eta) for k in names}
         held = {k: pair for k, (pair, _, _) in moved.items()}
@@ -275,11 +275,6 @@ def _held(frame: Coordinates, x0: np.ndarray, z0: np.ndarray) -> tuple[np.ndarra
     if frame.held == "xz":
         return x0, z0
     return Coordinates("xz", frame.coupling).read(x0, z0)
-
-
-def _split(frame: Coordinates, held: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> tuple[Arrays, Arrays]:
-    pairs = {k: frame.read(*pair) for k, pair in held.items()}
-    return {k: m for k, (m, _) in pairs.items()}, {k: s for k, (_, s) in pairs.items()}
 
 
 def _clock(frame: Coordinates, held: _Pair, now: _Pair, aims: _Pair, eta: float) -> tuple[_Pair, float, float]:
@@ -317,13 +312,10 @@ def _refuse_nan(names: list[str], residual: Mapping[str, float], step: int, eta:
 def _readout(
     network: Network, x: np.ndarray, y: np.ndarray, frame: Coordinates, held: Any, gamma: float, record: bool
 ) -> dict[str, Any]:
-    """Read loss and gradients off the state: each weight needs its own input and its own neuron's gated stress."""
-    m, s = _split(frame, held)
+    """Read loss and gradients off the state."""
+    m, s = frame.read_all(held)
     at = network.evaluate(x, m)
-    gradients: Arrays = {}
-    for stage in network.stages:
-        _, found = stage.pullback(at.memory[stage.name], s[stage.name], inputs=False, gradients=True)
-        gradients |= {f"{stage.name}.{key}": value for key, value in found.items()}
+    gradients = read_gradients(network, at, s)
     return _result(network, y, gradients, m, s, network.statistics(at), gamma, record)
 
 

@@ -60,9 +60,12 @@ def write_study_page(study: Study, outcome: Outcome, out: str | os.PathLike[str]
 
 
 def _figure(number: int, spec: FigureSpec, rows: Rows) -> Figure:
-    draw = {"heat": draw_heat, "pareto": draw_pareto, "lines": draw_lines}[spec.kind]
+    draw, shown = {
+        "lines": (draw_lines, "bands: 95 % intervals of the mean"),
+        "heat": (draw_heat, "means"),
+        "pareto": (draw_pareto, "line: Pareto front"),
+    }[spec.kind]
     words = spec.title or f"{spec.value or spec.y} over {spec.x}" + (f" and {spec.y}" if spec.value else "")
-    shown = {"lines": "bands: 95 % intervals of the mean", "heat": "means", "pareto": "line: Pareto front"}[spec.kind]
     wanted = {key: value if isinstance(value, list) else [value] for key, value in spec.where.items()}
     kept = [row for row in rows if all(row.get(key) in values for key, values in wanted.items())]
     draw_kept = partial(draw, rows=kept, spec=spec) if kept else _draw_nothing
@@ -85,16 +88,13 @@ def _table(rows: Rows) -> Table:
 
 def draw_lines(ax: Axes, rows: Rows, spec: FigureSpec) -> Axes:
     """Draw the mean of y over x, a line a series, with its bootstrap interval."""
-    names = list(dict.fromkeys(row.get(spec.series) for row in rows)) if spec.series else [None]
-    for number, name in enumerate(names):
-        mine = [row for row in rows if spec.series is None or row.get(spec.series) == name]
+    for number, (name, label, mine) in enumerate(_series(rows, spec)):
         kept = _groups(mine, spec.x, spec.y)
         if not kept:
             continue
         place, colour = [x for x, _ in kept], COLOURS[number % 7]
         middle = np.array([float(np.mean(values)) for _, values in kept])
         ends = np.array([interval(values, f"{name}", n) for n, (_, values) in enumerate(kept)])
-        label = None if name is None else f"{spec.series} {name}"
         if "y" in spec.log and not middle.any():  # which no logarithm can show
             label = f"{label or spec.y}: exactly 0"
         ax.plot(place, middle, _STYLES[(number + number // 7) % 7], color=colour, label=label, markersize=4)
@@ -110,11 +110,24 @@ def draw_lines(ax: Axes, rows: Rows, spec: FigureSpec) -> Axes:
         ax.set_yscale("log")
     if places := {row[spec.x] for row in rows if isinstance(row.get(spec.x), str)}:
         _slant(ax, places)
-    ax.set_xlabel(spec.x.replace("_", " "))
-    ax.set_ylabel(spec.y.replace("_", " "))
+    _name_axes(ax, spec)
     if labels := ax.get_legend_handles_labels()[1]:
         ax.legend(fontsize=8 if len(labels) < 8 else 6)
     return ax
+
+
+def _series(rows: Rows, spec: FigureSpec) -> list[tuple[Any, str | None, Rows]]:
+    """Return name, label and rows of every line; of one without a name where there are no series."""
+    if spec.series is None:
+        return [(None, None, rows)]
+    names = dict.fromkeys(row.get(spec.series) for row in rows)
+    mine = {name: [row for row in rows if row.get(spec.series) == name] for name in names}
+    return [(name, None if name is None else f"{spec.series} {name}", mine[name]) for name in names]
+
+
+def _name_axes(ax: Axes, spec: FigureSpec) -> None:
+    ax.set_xlabel(spec.x.replace("_", " "))
+    ax.set_ylabel(spec.y.replace("_", " "))
 
 
 def _log_ticks(ax: Axes, places: Sequence[float]) -> None:
@@ -145,8 +158,7 @@ def draw_heat(ax: Axes, rows: Rows, spec: FigureSpec) -> Axes:
     ax.set_xticks(range(len(across)), [_tick(x) for x in across])
     _slant(ax, [_tick(x) for x in across])
     ax.set_yticks(range(len(down)), [_tick(y) for y in down])
-    ax.set_xlabel(spec.x.replace("_", " "))
-    ax.set_ylabel(spec.y.replace("_", " "))
+    _name_axes(ax, spec)
     ax.grid(False)
     words = value.replace("_", " ")
     ax.figure.colorbar(image, ax=ax, label=f"log10 {words}" if "value" in spec.log else words)
@@ -156,10 +168,7 @@ def draw_heat(ax: Axes, rows: Rows, spec: FigureSpec) -> Axes:
 def draw_pareto(ax: Axes, rows: Rows, spec: FigureSpec) -> Axes:
     """Draw every row as a dot of its series, and the front of those that no other beats."""
     rows = [row for row in rows if row.get(spec.x) is not None and row.get(spec.y) is not None]
-    names = list(dict.fromkeys(row.get(spec.series) for row in rows)) if spec.series else [None]
-    for number, name in enumerate(names):
-        mine = [row for row in rows if spec.series is None or row.get(spec.series) == name]
-        label = None if name is None else f"{spec.series} {name}"
+    for number, (_, label, mine) in enumerate(_series(rows, spec)):
         style = _STYLES[number % 7][0]
         ax.plot([r[spec.x] for r in mine], [r[spec.y] for r in mine], style, color=COLOURS[number % 7], label=label, markersize=4)
     best = front([(row[spec.x], row[spec.y]) for row in rows], spec.better)
@@ -167,8 +176,7 @@ def draw_pareto(ax: Axes, rows: Rows, spec: FigureSpec) -> Axes:
     for side, scale in (("x", ax.set_xscale), ("y", ax.set_yscale)):
         if side in spec.log:
             scale("log")
-    ax.set_xlabel(spec.x.replace("_", " "))
-    ax.set_ylabel(spec.y.replace("_", " "))
+    _name_axes(ax, spec)
     ax.legend(fontsize=8)
     return ax
 

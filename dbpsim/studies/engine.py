@@ -107,9 +107,7 @@ def run_study(
         For settings a task does not accept, before anything runs.
     """
     out, begun = Path(out), time.perf_counter()
-    _refuse(workers, scheduler, tls, shard)
-    if slurm and (workers or scheduler or shard):
-        raise ValueError("slurm: found workers, a scheduler or a shard beside it; accepted: one way to run.")
+    _refuse(workers, scheduler, tls, slurm, shard)
     _same_study(out, study)
     for point in points(study):
         checked(point.task, point.settings)
@@ -182,13 +180,17 @@ def _finished(out: Path, point: Point) -> bool:
     return shard is not None and shard["error"] is None  # without rows too: a point may have nothing to say
 
 
-def _refuse(workers: int | None, scheduler: str | None, tls: Tls | None, shard: tuple[int, int] | None) -> None:
+def _refuse(
+    workers: int | None, scheduler: str | None, tls: Tls | None, slurm: bool, shard: tuple[int, int] | None
+) -> None:
     if shard is not None and not (shard[1] >= 1 and 0 <= shard[0] < shard[1]):
         raise ValueError(f"shard: found {shard[0]}/{shard[1]}; accepted: 0/N to N-1/N.")
     if workers is not None and workers < 1:
         raise ValueError(f"workers: found {workers}; accepted: 1 or more.")
     if scheduler is not None:
         _safe(scheduler, tls)
+    if slurm and (workers or scheduler or shard):
+        raise ValueError("slurm: found workers, a scheduler or a shard beside it; accepted: one way to run.")
 
 
 def _safe(scheduler: str, tls: Tls | None) -> None:

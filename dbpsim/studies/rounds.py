@@ -25,7 +25,7 @@ def first_round(study: Study) -> list[Point]:
     every = points(study)
     if study.stop is None:
         return every
-    return [point for cell in _cells(every, study.stop).values() for point in cell[: study.stop.at_least]]
+    return [point for cell in _cells(every, study.stop.over).values() for point in cell[: study.stop.at_least]]
 
 
 def next_round(study: Study, out: Path, so_far: Sequence[Point]) -> list[Point]:
@@ -51,11 +51,11 @@ def interval(values: Sequence[float], *names: str | int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _cells(every: Sequence[Point], stop: Stop) -> dict[tuple[Any, ...], list[Point]]:
-    """Return the points by what they are at besides the axis that is averaged over, each group in that axis's order."""
+def _cells(every: Sequence[Point], axis: str) -> dict[tuple[Any, ...], list[Point]]:
+    """Return the points by what they are at besides `axis`, each group in that axis's order."""
     cells: dict[tuple[Any, ...], list[Point]] = {}
     for point in every:
-        cells.setdefault(tuple((k, v) for k, v in point.settings.items() if k != stop.over), []).append(point)
+        cells.setdefault(tuple((k, v) for k, v in point.settings.items() if k != axis), []).append(point)
     return cells
 
 
@@ -63,7 +63,7 @@ def _unsettled(study: Study, stop: Stop, out: Path, so_far: Sequence[Point]) -> 
     # One more of every cell that is not narrow yet; the next round then looks again.
     known = {point.key for point in so_far}
     more = []
-    for name, cell in _cells(points(study), stop).items():
+    for name, cell in _cells(points(study), stop.over).items():
         taken, left = [p for p in cell if p.key in known], [p for p in cell if p.key not in known]
         if left and not _narrow(stop, out, taken, f"{name}"):
             more.append(left[0])
@@ -85,11 +85,8 @@ def _narrow(stop: Stop, out: Path, taken: Sequence[Point], name: str) -> bool:
 def _halvings(study: Study, out: Path, every: Sequence[Point]) -> list[Point]:
     # One for every combination that is still bracketed.
     (name,) = [name for name, axis in study.axes.items() if isinstance(axis, Range)]
-    groups: dict[tuple[Any, ...], list[Point]] = {}
-    for point in every:
-        groups.setdefault(tuple((k, v) for k, v in point.settings.items() if k != name), []).append(point)
     more = []
-    for group in groups.values():
+    for group in _cells(every, name).values():
         if len(group) - 2 >= study.design.count:
             continue
         found = {row[name]: row[study.design.target or ""] for row in table(out, group)}

@@ -19,7 +19,6 @@ from typing import Any
 
 _WAIT_S = 300.0
 _NEEDED = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_JOB_ID")
-_CLIENT = 1  # the task that goes on
 _FIELDS = [f"tls_{who}_{what}" for who in ("client", "scheduler", "worker") for what in ("key", "cert")] + ["tls_ca_file"]
 
 

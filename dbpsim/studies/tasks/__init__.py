@@ -13,7 +13,7 @@ from dbpsim.devices.library import validated
 from dbpsim.devices.schema import suggestion
 from dbpsim.studies.tasks.ageing import AGEING
 from dbpsim.studies.tasks.circuit import CIRCUIT
-from dbpsim.studies.tasks.common import Common, Rows, Task
+from dbpsim.studies.tasks.common import Common, Rows, Task, lacks_effect
 from dbpsim.studies.tasks.comparing import COMPARE
 from dbpsim.studies.tasks.depth import DEPTH
 from dbpsim.studies.tasks.gradient import GRADIENT
@@ -45,7 +45,7 @@ TASKS: dict[str, Task] = {
 
 
 def run_task(name: str, settings: Mapping[str, Any]) -> Rows:
-    """Return the rows of task `name` at `settings`.
+    """Return the rows of task `name` at `settings`; none where the hardware lacks the effect that is asked for.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def run_task(name: str, settings: Mapping[str, Any]) -> Rows:
     (4, 0.0)
     """
     task, given, changes = checked(name, settings)
-    return task.run(given, changes)
+    return [] if lacks_effect(given, changes) else task.run(given, changes)
 
 
 def checked(name: str, settings: Mapping[str, Any]) -> tuple[Task, Common, dict[str, Any]]:

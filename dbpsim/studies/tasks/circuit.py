@@ -23,15 +23,15 @@ from pydantic import Field
 from dbpsim.circuit.neuron import Pair, draw_neurons
 from dbpsim.circuit.results import IntegrationError
 from dbpsim.circuit.settle import settle
-from dbpsim.credit.backprop import Arrays, backprop
+from dbpsim.credit.backprop import Arrays, backprop, read_gradients
 from dbpsim.credit.dynamics import Coordinates
 from dbpsim.credit.fidelity import fidelity
 from dbpsim.credit.gain import automatic_gain
-from dbpsim.crossbar.hardware import Hardware, load_hardware
+from dbpsim.crossbar.hardware import Hardware
 from dbpsim.crossbar.neuron_circuit import NeuronCircuit
 from dbpsim.kernels.random import stream
 from dbpsim.network.graph import Network
-from dbpsim.studies.tasks.common import Common, Rows, Task, batch, network
+from dbpsim.studies.tasks.common import Common, Rows, Task, batch, chip_seed, hardware, measured, network
 
 _NOISY_FOR = 60.0  # tau: noise keeps residuals up, so the end is set
 _NOISY_STEP = 0.2  # tau
@@ -88,12 +88,11 @@ def _circuit(given: CircuitSettings, changes: Mapping[str, Any]) -> Rows:
     x, y = batch(net, given, given.batch)
     gain = automatic_gain(net, x, y) if given.cost_gain == "auto" else given.cost_gain * len(x)
     net.loss = _Scaled(net.loss, gain)
-    assert given.hardware is not None
-    hardware = load_hardware(given.hardware, changes)
-    circuit = hardware.neuron or NeuronCircuit()
-    seed = given.seed if given.chip_seed is None else given.chip_seed
+    made = hardware(given, changes)
+    assert made is not None
+    circuit = made.neuron or NeuronCircuit()
     run = _free if given.clocking == "free" else _switched
-    end = run(given, net, x, y, hardware, circuit, seed)
+    end = run(given, net, x, y, made, circuit, chip_seed(given))
     found = fidelity(end.gradients, backprop(net, x, y).gradients)
     return [{
         "settled": int(end.settled),  # 0 of noisy neurons, which never rest
@@ -104,16 +103,14 @@ def _circuit(given: CircuitSettings, changes: Mapping[str, Any]) -> Rows:
         "settling_time_tau": end.time_tau,
         "residual": end.residual,
         "gain": gain / len(x),
-        "misalignment": found.whole.misalignment,
-        "relative_error": found.whole.relative_error,
-        "worst_relative_error": found.worst.relative_error,
+        **measured(found),
         "state_energy_J": circuit.capacitance_F * circuit.unit_V**2 * end.held_square,
         "noise_rms": circuit.noise_rms,
     }]  # fmt: skip
 
 
 def _free(
-    given: CircuitSettings, net: Network, x: np.ndarray, y: np.ndarray, hardware: Hardware, circuit: NeuronCircuit, seed: int
+    given: CircuitSettings, net: Network, x: np.ndarray, y: np.ndarray, made: Hardware, circuit: NeuronCircuit, seed: int
 ) -> _End:
     how: dict[str, Any] = {"tolerance": given.tolerance}
     if circuit.noisy:
@@ -122,7 +119,7 @@ def _free(
     if step is not None:
         how |= {"method": "exponential_euler", "step": step * circuit.tau_s}
     try:
-        run, settled = settle(net, x, y, hardware=hardware, seed=seed, **how), not circuit.noisy
+        run, settled = settle(net, x, y, hardware=made, seed=seed, **how), not circuit.noisy
     except IntegrationError as error:
         run, settled = error.partial, False
     frame = Coordinates(circuit.states, circuit.coupling)
@@ -132,7 +129,7 @@ def _free(
 
 
 def _switched(
-    given: CircuitSettings, net: Network, x: np.ndarray, y: np.ndarray, hardware: Hardware, circuit: NeuronCircuit, seed: int
+    given: CircuitSettings, net: Network, x: np.ndarray, y: np.ndarray, made: Hardware, circuit: NeuronCircuit, seed: int
 ) -> _End:
     x = net.as_input(x)
     neurons = draw_neurons(net, circuit, seed)
@@ -150,12 +147,8 @@ def _switched(
             held = {k: _sampled(pair, circuit.noise_rms, seed, k, clock) for k, pair in held.items()}
         if residuals[-1] <= given.tolerance:
             break
-    shown = {k: neurons.shown(k, pair) for k, pair in held.items()}
-    at = net.evaluate(x, {k: m.astype(net.dtype) for k, (m, _) in shown.items()})
-    gradients: Arrays = {}
-    for stage in net.stages:
-        _, own = stage.pullback(at.memory[stage.name], shown[stage.name][1].astype(net.dtype), inputs=False, gradients=True)
-        gradients |= {f"{stage.name}.{key}": value for key, value in own.items()}
+    m, s = neurons.read_all(net, held)
+    gradients = read_gradients(net, net.evaluate(x, m), s)
     settled = residuals[-1] <= given.tolerance
     late = residuals[int(_CYCLE * len(residuals)) :]
     cycle = not settled and not circuit.noisy and min(late) > 0.5 * late[0]

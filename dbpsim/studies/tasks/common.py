@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 
 from dbpsim.chip import Chip
 from dbpsim.credit.backprop import backprop
+from dbpsim.credit.fidelity import Fidelity
 from dbpsim.crossbar.hardware import Hardware, load_hardware
 from dbpsim.devices.sections import Section
 from dbpsim.kernels.random import stream
@@ -138,9 +139,16 @@ def hardware(given: Common, changes: Mapping[str, Any]) -> Hardware | None:
 
 
 def lacks_effect(given: Common, changes: Mapping[str, Any]) -> bool:
-    """Return whether the point asks for an effect that its hardware has not: such a point has no rows."""
-    made = hardware(given, changes)
+    """Return whether the point asks for an effect that its hardware has not."""
+    made = None if given.effect is None else hardware(given, changes)
     return made is not None and not has_effect(made, given.effect)
+
+
+def measured(found: Fidelity) -> dict[str, float]:
+    """Return the columns that say how far a gradient is from its reference."""
+    whole = found.whole
+    columns = {"misalignment": whole.misalignment, "relative_error": whole.relative_error}
+    return columns | {"worst_relative_error": found.worst.relative_error}
 
 
 def sets(given: Common) -> tuple[Dataset, Dataset]:

@@ -18,8 +18,7 @@ from dbpsim.credit.backprop import backprop
 from dbpsim.credit.fidelity import fidelity
 from dbpsim.credit.relax import relax
 from dbpsim.credit.settling import clocks_to, time_to
-from dbpsim.crossbar.hardware import load_hardware
-from dbpsim.studies.tasks.common import Common, Rows, Task, batch, network
+from dbpsim.studies.tasks.common import Common, Rows, Task, batch, hardware, network
 
 
 class DepthSettings(Common):
@@ -47,12 +46,10 @@ def _depth(given: DepthSettings, changes: Mapping[str, Any]) -> Rows:
         "misalignment": found.misalignment,
         "relative_error": found.relative_error,
     }
-    if given.hardware is not None:
-        hardware = load_hardware(given.hardware, changes)
-        for schedule in ("synchronous", "wavefront"):
-            if schedule == "wavefront" and given.eta != 1:
-                continue
-            table = expected_cost(net, hardware, batch=1, eta=given.eta, schedule=schedule)
+    made = hardware(given, changes)
+    if made is not None:
+        for schedule in ("synchronous", "wavefront") if given.eta == 1 else ("synchronous",):
+            table = expected_cost(net, made, batch=1, eta=given.eta, schedule=schedule)
             reads = sum(line.energy_J for line in table.lines if line.phase != "update")
             row |= {f"{schedule}_energy_J": reads, f"{schedule}_latency_s": table.read_s}
     return [row]

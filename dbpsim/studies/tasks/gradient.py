@@ -14,7 +14,7 @@ from dbpsim.credit.fidelity import Fidelity, fidelity
 from dbpsim.credit.relax import relax
 from dbpsim.credit.settling import clocks_to
 from dbpsim.network.graph import Network
-from dbpsim.studies.tasks.common import Common, Rows, Task, batch, chip, lacks_effect, network, untrained
+from dbpsim.studies.tasks.common import Common, Rows, Task, batch, chip, network, untrained
 
 
 class GradientSettings(Common):
@@ -43,8 +43,6 @@ class GradientSettings(Common):
 
 
 def _gradient(given: GradientSettings, changes: Mapping[str, Any]) -> Rows:
-    if lacks_effect(given, changes):
-        return []
     net = network(given)
     x, y = batch(net, given, given.batch)
     exact = backprop(net, x, y)

@@ -54,10 +54,12 @@ def _overhead(given: OverheadSettings, changes: Mapping[str, Any]) -> Rows:
     for name, engine, eta, steps in ways:
         python = given.peer_python if engine == "torch" else sys.executable
         found = _probed(str(python), {**asked, "engine": engine, "eta": eta, "steps": steps})
-        times = found["seconds"] / rows[0]["seconds"] if rows else 1.0
-        room = found["peak_B"] / rows[0]["peak_B"] if rows and rows[0]["peak_B"] else None if rows else 1.0
-        rows.append({"engine": name, "steps": steps, **found, "time_ratio": times, "memory_ratio": room})
-    return rows
+        rows.append({"engine": name, "steps": steps, **found})
+    first = rows[0] | {"time_ratio": 1.0, "memory_ratio": 1.0}
+    for row in rows[1:]:
+        row["time_ratio"] = row["seconds"] / first["seconds"]
+        row["memory_ratio"] = row["peak_B"] / first["peak_B"] if first["peak_B"] else None
+    return [first, *rows[1:]]
 
 
 def _probed(python: str, asked: Mapping[str, Any]) -> dict[str, float]:

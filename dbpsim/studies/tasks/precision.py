@@ -16,14 +16,14 @@ import ml_dtypes
 import numpy as np
 from pydantic import Field
 
-from dbpsim.credit.backprop import Arrays, backprop, in_order
+from dbpsim.credit.backprop import Arrays, backprop, in_order, read_gradients
 from dbpsim.credit.dynamics import Coordinates, blend
 from dbpsim.credit.fidelity import fidelity
 from dbpsim.credit.field import drive_and_feedback
 from dbpsim.credit.gain import automatic_gain
 from dbpsim.credit.settling import clocks_to
 from dbpsim.network.graph import Network
-from dbpsim.studies.tasks.common import Common, Rows, Task, batch, network
+from dbpsim.studies.tasks.common import Common, Rows, Task, batch, measured, network
 
 FORMATS: dict[str, Any] = {
     "float64": np.float64,
@@ -64,9 +64,7 @@ def _precision(given: PrecisionSettings, changes: Mapping[str, Any]) -> Rows:
         "depth": net.depth,
         "steps": steps,
         "cost_gain": gain,
-        "misalignment": found.whole.misalignment,
-        "relative_error": found.whole.relative_error,
-        "worst_relative_error": found.worst.relative_error,
+        **measured(found),
         "with_weights_misalignment": whole.misalignment,
         "with_weights_relative_error": whole.relative_error,
     }]  # fmt: skip
@@ -96,25 +94,15 @@ def relaxed(
     zero = {stage.name: np.zeros((len(x), *stage.shape), network.dtype) for stage in network.stages}
     held = {name: (value, value) for name, value in zero.items()}
     for _ in range(steps):
-        m, s = _split(frame, held)
+        m, s = frame.read_all(held)
         at, b = drive_and_feedback(network, x, y, m, s, gain)
         aims = {name: frame.pair(at.values[name], b[name]) for name in held}
         held = {
             name: (rounded(blend(pair[0], aims[name][0], eta)[0], form), rounded(blend(pair[1], aims[name][1], eta)[0], form))
             for name, pair in held.items()
         }
-    m, s = _split(frame, held)
-    at = network.evaluate(x, m)
-    gradients: Arrays = {}
-    for stage in network.stages:
-        _, own = stage.pullback(at.memory[stage.name], s[stage.name], inputs=False, gradients=True)
-        gradients |= {f"{stage.name}.{key}": value for key, value in own.items()}
-    return in_order(network, gradients, gain)
-
-
-def _split(frame: Coordinates, held: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> tuple[Arrays, Arrays]:
-    read = {name: frame.read(*pair) for name, pair in held.items()}
-    return {name: m for name, (m, _) in read.items()}, {name: s for name, (_, s) in read.items()}
+    m, s = frame.read_all(held)
+    return in_order(network, read_gradients(network, network.evaluate(x, m), s), gain)
 
 
 PRECISION = Task(PrecisionSettings, _precision)

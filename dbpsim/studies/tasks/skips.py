@@ -18,7 +18,7 @@ from dbpsim.credit.relax import relax
 from dbpsim.network.activations import Activation
 from dbpsim.network.graph import INPUT, Network, Stage
 from dbpsim.network.layers import Concat, Dense, Layer
-from dbpsim.studies.tasks.common import Common, Rows, Task, batch, network
+from dbpsim.studies.tasks.common import Common, Rows, Task, batch, measured, network
 
 
 class SkipsSettings(Common):
@@ -45,9 +45,7 @@ def _skips(given: SkipsSettings, changes: Mapping[str, Any]) -> Rows:
             "stages": len(net.stages),
             "clocks": clocks,
             "clocks_late": clocks - last,
-            "misalignment": found.whole.misalignment,
-            "relative_error": found.whole.relative_error,
-            "worst_relative_error": found.worst.relative_error,
+            **measured(found),
             "wrong_stages": sum(stage.relative_error > 1e-6 for stage in found.stages),
         })  # fmt: skip
     return rows

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from dbpsim.chip import Chip
-from dbpsim.studies.tasks.common import Common, Rows, Task, chip, lacks_effect, network, sets
+from dbpsim.studies.tasks.common import Common, Rows, Task, chip, network, sets
 from dbpsim.training.evaluation import evaluate
 from dbpsim.training.loop import train
 
@@ -32,8 +32,6 @@ class TrainSettings(Common):
 
 
 def _train(given: TrainSettings, changes: Mapping[str, Any]) -> Rows:
-    if lacks_effect(given, changes):
-        return []
     tested = chip(network(given), given, changes)
     train_set, test_set = sets(given)
     if given.limit is not None:

@@ -21,7 +21,7 @@ from dbpsim.credit.backprop import backprop
 from dbpsim.credit.fidelity import fidelity
 from dbpsim.credit.relax import relax
 from dbpsim.network.graph import Network
-from dbpsim.studies.tasks.common import Common, Rows, Task, batch, chip, lacks_effect, network
+from dbpsim.studies.tasks.common import Common, Rows, Task, batch, chip, network
 
 
 class TransportSettings(Common):
@@ -33,8 +33,6 @@ class TransportSettings(Common):
 
 
 def _transport(given: TransportSettings, changes: Mapping[str, Any]) -> Rows:
-    if lacks_effect(given, changes):
-        return []
     net = network(given)
     x, y = batch(net, given, given.batch)
     tested = chip(net, given, changes)
