@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from dbpsim.circuit.dense import ACTIVATIONS
+from dbpsim.circuit.dense import ACTIVATIONS as IN_CIRCUITS
 from dbpsim.circuit.netlist import DIALECTS
 from dbpsim.commands import (
     check_command,
@@ -33,6 +33,7 @@ from dbpsim.commands import (
 from dbpsim.credit.relax import NotSettledError
 from dbpsim.devices.schema import suggestion
 from dbpsim.network import models
+from dbpsim.network.activations import ACTIVATIONS
 from dbpsim.training.evaluation import VIEWS
 from dbpsim.training.loop import TrainingDiverged, TrainingInterrupted
 from dbpsim.training.recipes import RECIPES
@@ -147,7 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     deck = add("netlist", netlist_command, "write the SPICE deck of a dense network; hold ngspice against our own integration")
     deck.add_argument("model", help="mlp:16-32-10")
     deck.add_argument("--hardware", help="ideal, pcm, ecram or another preset, or a TOML file; pairs of cells")
-    deck.add_argument("--activation", choices=ACTIVATIONS, default="relu")
+    deck.add_argument("--activation", choices=IN_CIRCUITS, default="relu")
     deck.add_argument("--out", required=True, help="file of the deck")
     deck.add_argument("--dialect", choices=DIALECTS, default="ngspice")
     deck.add_argument("--check", action="store_true", help="run it in ngspice and compare voltages and gradients")
@@ -170,6 +171,7 @@ def _problem(command: argparse.ArgumentParser, *, hardware: bool = False, option
     command.add_argument("--batch", type=_positive, default=16)
     command.add_argument("--hardware", required=hardware, help="ideal, pcm, ecram or another preset, or a TOML file")
     command.add_argument("--normalise", action="store_true", help="batch normalisation (vgg9)")
+    command.add_argument("--activation", choices=ACTIVATIONS, help="of the hidden stages (default: relu)")
 
 
 def _relaxation(command: argparse.ArgumentParser) -> None:
@@ -199,6 +201,7 @@ def _train_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--keep-every", type=_positive, default=0, metavar="N", help="keep the weights of every N-th epoch")
     command.add_argument("--limit", type=_positive, help="use so many images of each split")
     command.add_argument("--rate", type=float)
+    command.add_argument("--filter-rate", type=float, help="Muon's, of the convolutions (recipe fast; default 0.24)")
     command.add_argument("--momentum", type=float)
     command.add_argument("--weight-decay", type=float)
     command.add_argument("--schedule", choices=("cosine", "linear", "constant"))

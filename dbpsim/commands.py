@@ -66,6 +66,10 @@ def _network(args: argparse.Namespace, image_shape: Sequence[int] | None) -> Net
         if args.model != "vgg9":
             raise ValueError(f"--normalise: found model {args.model}; accepted: vgg9.")
         options["normalise"] = True
+    if args.activation is not None:
+        if args.model in ("resnet18", "tiny_vit"):
+            raise ValueError(f"--activation: found model {args.model}; accepted: vgg9, vgg9_fast, or a chain of dense layers.")
+        options["activation"] = args.activation
     return models.by_name(args.model, **options)
 
 
@@ -149,6 +153,8 @@ def train_command(args: argparse.Namespace) -> int:
         raise ValueError("--resume: found no --out; accepted: with the --out of the run to go on with.")
     if args.keep_every and not args.out:
         raise ValueError("--keep-every: found no --out; accepted: with a folder.")
+    if args.filter_rate is not None and args.recipe != "fast":
+        raise ValueError("--filter-rate: found no --recipe fast; accepted: with it.")
     shape = datasets.image_shape_for(args.model, args.data)
     train_set, test_set = datasets.load(args.data, args.path, image_shape=shape, limit=args.limit, seed=args.seed)
     net = _network(args, train_set.image_shape)
@@ -159,8 +165,8 @@ def train_command(args: argparse.Namespace) -> int:
         augment = Augmentation(**{"flip": "none", "shift": 0, **pictures}) if pictures else None
         config = TrainingConfig(augment=augment, **given)
     else:
-        smoothing = {} if args.label_smoothing is None else {"label_smoothing": args.label_smoothing}
-        config = RECIPES[args.recipe](net, train_set, **given, **smoothing)
+        given |= {name: value for name in ("label_smoothing", "filter_rate") if (value := getattr(args, name)) is not None}
+        config = RECIPES[args.recipe](net, train_set, **given)
         config = dataclasses.replace(config, augment=dataclasses.replace(config.augment or Augmentation("none", 0), **pictures))
     if args.weights is not None:
         trained, _ = trained_network(Path(args.weights))

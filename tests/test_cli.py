@@ -161,9 +161,9 @@ def test_train_by_relaxation_takes_the_steps_of_backprop(capsys):
     assert documents[0]["epochs"][0]["loss"] == documents[1]["epochs"][0]["loss"]  # bit for bit, as the gradients are
 
 
-@pytest.mark.parametrize("average", [(), ("--average", "0.9")])
-def test_evaluate_finds_what_the_training_found_last(capsys, tmp_path, average):
-    argv = ("train", SMALL, "--json", "--out", str(tmp_path), "--views", "flip", "--label-smoothing", "0.1", *average)
+@pytest.mark.parametrize("more", [(), ("--average", "0.9"), ("--activation", "gelu")])
+def test_evaluate_finds_what_the_training_found_last(capsys, tmp_path, more):
+    argv = ("train", SMALL, "--json", "--out", str(tmp_path), "--views", "flip", "--label-smoothing", "0.1", *more)
     last = document(run(capsys, *argv)[1])["epochs"][-1]
     status, out, _ = run(capsys, "evaluate", str(tmp_path), "--data", "digits", "--views", "flip", "--json")
     found = document(out)
@@ -215,6 +215,8 @@ def test_a_recipe_trains_and_another_run_starts_from_its_weights(capsys, tmp_pat
         (("verify", SMALL, "--data", "cifar10", "--path", "/nowhere"), "/nowhere"),
         (("verify", SMALL, "--seed", "-1"), ""),
         (("verify", SMALL, "--normalise"), "accepted: vgg9"),
+        (("train", SMALL, "--filter-rate", "0.1"), "accepted: with it"),
+        (("verify", "resnet18", "--activation", "gelu"), "found model resnet18"),
         (("report", "--out", "r"), "found no MODEL"),
         (("report", SMALL, "--out", "r", "--compare", "digital-gpu"), "--compare: found no hardware"),
         (("report", SMALL, "--hardware", "pcm", "--out", "r", "--compare", "digital-gpuu"), "did you mean digital-gpu?"),

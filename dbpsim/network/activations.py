@@ -3,7 +3,7 @@
     relu      max(u, 0)                    D = [u > 0]
     tanh      tanh(u)                      D = 1 - a^2
     sigmoid   1 / (1 + exp(-u))            D = a (1 - a)
-    gelu      u Phi(u)                     D = Phi(u) + u phi(u)       (Hendrycks and Gimpel 2016, exact form)
+    gelu      u Phi(u)                     D = Phi(u) + u phi(u)       (see `dbpsim.kernels.gelu`)
     identity  u                            D = 1
 
 Phi and phi are the normal distribution function and density.  Derivatives that can be had from the output a are,
@@ -18,6 +18,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import erf, expit
 
+from dbpsim.kernels.gelu import gelu, gelu_pullback
 from dbpsim.kernels.pooling import relu, relu_pullback
 from dbpsim.network.layers import Layer, Shape
 
@@ -40,7 +41,7 @@ def _sigmoid(u: np.ndarray) -> _Pair:
 
 
 def _gelu(u: np.ndarray) -> _Pair:
-    return u * _normal_cdf(u), u
+    return (gelu(u) if u.dtype == np.float32 else u * _normal_cdf(u)), u
 
 
 def _identity(u: np.ndarray) -> _Pair:
@@ -52,6 +53,8 @@ def _normal_cdf(u: np.ndarray) -> np.ndarray:
 
 
 def _gelu_pullback(d: np.ndarray, u: np.ndarray) -> np.ndarray:
+    if u.dtype == np.float32 == d.dtype:
+        return gelu_pullback(d, u)
     return d * (_normal_cdf(u) + u * np.exp(-0.5 * u * u) * (1.0 / math.sqrt(2.0 * math.pi)))
 
 

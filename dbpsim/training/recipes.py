@@ -28,10 +28,13 @@ from dbpsim.training.optimisers import SGD, Muon
 _WHITENED_FROM = 5000  # images
 
 
-def fast(network: Network, train_set: Dataset, *, label_smoothing: float = 0.2, **changes: Any) -> TrainingConfig:
+def fast(
+    network: Network, train_set: Dataset, *, label_smoothing: float = 0.2, filter_rate: float = 0.24, **changes: Any
+) -> TrainingConfig:
     """Prepare a `vgg9_fast` for training on `train_set`, and return the settings.
 
-    Sets the first convolution and the network's loss.  `changes` are fields of `TrainingConfig`.
+    Sets the first convolution and the network's loss.  `changes` are fields of `TrainingConfig`.  `filter_rate` is Muon's,
+    the angle in radians by which a step may turn a filter.
 
     Raises
     ------
@@ -61,7 +64,7 @@ def fast(network: Network, train_set: Dataset, *, label_smoothing: float = 0.2, 
             Group("whiten.weight", 0.0),
             Group("whiten.bias", bias_rate, biases, epochs=min(3, changes.get("epochs", 24))),
             Group("*.shift", bias_rate, biases),
-            Group("conv*.weight", 0.24, Muon(0.6)),
+            Group("conv*.weight", filter_rate, Muon(0.6)),
         ),
         "schedule": "linear",
         "augment": Augmentation("alternating", 2),

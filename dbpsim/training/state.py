@@ -12,6 +12,7 @@ import numpy as np
 
 from dbpsim.chip import Chip
 from dbpsim.network import models
+from dbpsim.network.activations import Activation
 from dbpsim.network.graph import Network
 from dbpsim.network.losses import CrossEntropy
 from dbpsim.training import checkpoints
@@ -51,6 +52,7 @@ def identity_of(network: Network, train_set: Dataset, test_set: Dataset, config:
             "dtype": network.dtype.name,
             "seed": network.seed,
             "loss": repr(network.loss),
+            "activations": _activations(network),
             "shapes": {name: list(value.shape) for name, value in network.parameters.items()},
         },
         "chip": chip,
@@ -63,6 +65,10 @@ def identity_of(network: Network, train_set: Dataset, test_set: Dataset, config:
         },
         "training": config.as_dict(),
     }
+
+
+def _activations(network: Network) -> list[str]:
+    return sorted({layer.kind for stage in network.stages for layer in stage.layers if isinstance(layer, Activation)})
 
 
 def save(network: Network, state: State, journal: Journal, identity: dict[str, Any]) -> None:
@@ -126,6 +132,9 @@ def trained_network(folder: Path, step: int | None = None) -> tuple[Network, dic
     options: dict[str, Any] = {"input_shape": tuple(facts["identity"]["data"]["image_shape"])}
     options |= {"normalise": True} if about["name"] == "vgg9" and "conv1.scale" in shapes else {}
     network = models.by_name(about["name"], dtype=about["dtype"], seed=about["seed"], **options)
+    kinds = about.get("activations", ["relu"])  # there was nothing else once
+    if kinds != _activations(network) and len(kinds) == 1:
+        network = models.by_name(about["name"], dtype=about["dtype"], seed=about["seed"], activation=kinds[0], **options)
     if {name: list(value.shape) for name, value in network.parameters.items()} != shapes:
         raise ValueError(f"{folder}: found a {about['name']} of other shapes; accepted: one the command line makes.")
     smoothing = re.fullmatch(r"CrossEntropy\(label_smoothing=([0-9.e-]+)\)", about["loss"])
