@@ -2,8 +2,8 @@
 
     python benchmarks/training_step.py --data cifar10-jpeg.zip --steps 3
 
-Whole steps of batch 2000 in micro-batches, as `dbpsim train vgg9_fast --recipe fast` makes them; then one micro-batch with
-every layer timed by itself.  Without `--data` the embedded digits are shown again and again: times are the same.
+Whole steps of batch 2000 in micro-batches, as `dbpsim train vgg9_fast --recipe fast --batch 2000` makes them; then one
+micro-batch with every layer timed by itself.  Without `--data` the embedded digits are shown again and again: times are the same.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def main() -> int:
         images, labels = np.tile(sets[0].images, (again, 1, 1, 1)), np.tile(sets[0].labels, again)
         sets = (replace(sets[0], images=images, labels=labels), sets[1])
     network = dbp.models.vgg9_fast()
-    config = fast(network, sets[0], method=chosen.method)
+    config = fast(network, sets[0], method=chosen.method, batch=BATCH)
     seconds = shares(network, sets, config, chosen.steps)
     whole = sum(min(times) for times in seconds.values())
     parts = f"micro-batches of {config.micro_batch}, {chosen.steps} steps, minimum (median)"

@@ -201,7 +201,7 @@ def _train_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--keep-every", type=_positive, default=0, metavar="N", help="keep the weights of every N-th epoch")
     command.add_argument("--limit", type=_positive, help="use so many images of each split")
     command.add_argument("--rate", type=float)
-    command.add_argument("--filter-rate", type=float, help="Muon's, of the convolutions (recipe fast; default 0.24)")
+    command.add_argument("--filter-rate", type=float, help="Muon's, of the convolutions (recipe fast; default 0.07)")
     command.add_argument("--momentum", type=float)
     command.add_argument("--weight-decay", type=float)
     command.add_argument("--schedule", choices=("cosine", "linear", "constant"))

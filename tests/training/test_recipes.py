@@ -75,7 +75,7 @@ def _torch_step(torch, start, batches, batch, epochs):
 
 def test_steps_of_the_fast_recipe_are_those_of_pytorch():
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch==2.13.0")
-    net, train_set, config, state = _prepared(batch=20)
+    net, train_set, config, state = _prepared(batch=20, filter_rate=0.24)
     batches = list(train_set.batches(20, seed=0, epoch=0, augment=config.augment, dtype="float64"))
     losses, wanted = _torch_step(torch, net.parameters, batches, 20, config.epochs)
     found = []
