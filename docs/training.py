@@ -1,4 +1,4 @@
-"""Draws docs/figures/training_full.png and prints the table of docs/training.md, both from the logs in results/training.
+"""Draws docs/figures/training_full.png and training_chips.png and prints the tables of docs/training.md, from results/training.
 
     python docs/training.py
 """
@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 ROOT = Path(__file__).resolve().parents[1]
 PAIR = {"exact backpropagation": "fast_bp", "relaxation, eta = 1": "fast_relax"}
 RUNS = PAIR | {"relaxation, eta = 1, later settings": "full_relax"}
+CHIPS = {"no devices": "chip_none", "ECRAM": "chip_ecram", "PCM": "chip_pcm"}
 COLOURS = ("#0072B2", "#D55E00", "#009E73")
 
 
@@ -48,6 +49,29 @@ def table() -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
+def chip_table() -> str:
+    """Return a row a network: test accuracy after every epoch, seconds an epoch."""
+    rows = []
+    for name, run in CHIPS.items():
+        epochs = entries(run, "epoch")
+        accuracies = [f"{e['test_accuracy']:.1%}" for e in epochs] + [""] * (6 - len(epochs))
+        rows.append((name, *accuracies, f"{min(e['seconds'] for e in epochs):.0f} s"))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def draw_chips() -> None:
+    """Draw the learning curves of chips beside the digital one."""
+    figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+    for (name, run), colour in zip(CHIPS.items(), ("black", "#009E73", "#D55E00"), strict=True):
+        rows = entries(run, "epoch")
+        at = [row["epoch"] for row in rows]
+        ax.plot(at, [100 * row["test_accuracy"] for row in rows], "o-", color=colour, label=f"{name}: test")
+        ax.plot(at, [100 * row["train_accuracy"] for row in rows], "--", color=colour, alpha=0.5, label=f"{name}: training")
+    ax.set(xlabel="epoch of 10,000 images", ylabel="accuracy, %", title="VGG9 learns CIFAR-10 by relaxation on chips")
+    ax.legend(fontsize=8)
+    figure.savefig(ROOT / "docs" / "figures" / "training_chips.png", dpi=110)
+
+
 def main() -> None:
     """Draw and print."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
@@ -66,6 +90,8 @@ def main() -> None:
         ax.legend(fontsize=8)
     figure.savefig(ROOT / "docs" / "figures" / "training_full.png", dpi=110)
     print(table())
+    draw_chips()
+    print(chip_table())
 
 
 if __name__ == "__main__":
