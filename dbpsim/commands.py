@@ -67,7 +67,7 @@ def _network(args: argparse.Namespace, image_shape: Sequence[int] | None) -> Net
             raise ValueError(f"--normalise: found model {args.model}; accepted: vgg9.")
         options["normalise"] = True
     if args.activation is not None:
-        if args.model in ("resnet18", "tiny_vit"):
+        if args.model in models.FIXED_ACTIVATION:
             raise ValueError(f"--activation: found model {args.model}; accepted: vgg9, vgg9_fast, or a chain of dense layers.")
         options["activation"] = args.activation
     return models.by_name(args.model, **options)

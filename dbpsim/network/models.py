@@ -243,6 +243,7 @@ def tiny_vit(
     return Network(stages, input_shape, loss=loss, dtype=dtype, seed=seed, name="tiny_vit")
 
 
+FIXED_ACTIVATION = ("resnet18", "tiny_vit")  # all others take an `activation`
 MODELS: dict[str, Callable[..., Network]] = {"vgg9": vgg9, "vgg9_fast": vgg9_fast, "resnet18": resnet18, "tiny_vit": tiny_vit}
 
 

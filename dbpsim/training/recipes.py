@@ -50,13 +50,13 @@ def fast(
     seed = changes.get("seed", 0)
     images, _ = next(train_set.batches(min(_WHITENED_FROM, len(train_set)), seed=seed, dtype=network.dtype))
     whiten(network, images, size=3)
-    batch = changes.get("batch", min(1000, len(train_set)))
+    epochs, batch = changes.get("epochs", 30), changes.get("batch", min(1000, len(train_set)))
     decay = 2e-6 * batch  # of a step at the peak rate
     bias_rate = 0.053 * batch
     head_rate = 0.67 * batch / network.parameters["head.weight"].shape[1] ** 2
     biases = SGD(0.85, decay / bias_rate, decays_vectors=True)
     settings: dict[str, Any] = {
-        "epochs": 30,
+        "epochs": epochs,
         "batch": batch,
         "micro_batch": 250 if batch % 250 == 0 else None,
         "rate": head_rate,
@@ -64,7 +64,7 @@ def fast(
         "weight_decay": decay / head_rate,
         "groups": (
             Group("whiten.weight", 0.0),
-            Group("whiten.bias", bias_rate, biases, epochs=min(3, changes.get("epochs", 30))),
+            Group("whiten.bias", bias_rate, biases, epochs=min(3, epochs)),
             Group("*.shift", bias_rate, biases),
             Group("conv*.weight", filter_rate, Muon(0.6)),
         ),

@@ -131,10 +131,10 @@ def trained_network(folder: Path, step: int | None = None) -> tuple[Network, dic
         raise ValueError(f"{folder}: found the run of a chip; accepted: a digital network's.")
     options: dict[str, Any] = {"input_shape": tuple(facts["identity"]["data"]["image_shape"])}
     options |= {"normalise": True} if about["name"] == "vgg9" and "conv1.scale" in shapes else {}
-    network = models.by_name(about["name"], dtype=about["dtype"], seed=about["seed"], **options)
     kinds = about.get("activations", ["relu"])  # there was nothing else once
-    if kinds != _activations(network) and len(kinds) == 1:
-        network = models.by_name(about["name"], dtype=about["dtype"], seed=about["seed"], activation=kinds[0], **options)
+    if len(kinds) == 1 and about["name"] not in models.FIXED_ACTIVATION:
+        options["activation"] = kinds[0]
+    network = models.by_name(about["name"], dtype=about["dtype"], seed=about["seed"], **options)
     if {name: list(value.shape) for name, value in network.parameters.items()} != shapes:
         raise ValueError(f"{folder}: found a {about['name']} of other shapes; accepted: one the command line makes.")
     smoothing = re.fullmatch(r"CrossEntropy\(label_smoothing=([0-9.e-]+)\)", about["loss"])
